@@ -4,7 +4,6 @@ use std::fmt;
 
 use sha2::{Digest as _, Sha256};
 
-
 /// The SHA-256 of a bearer token: what caches keep in its place, so that no token is ever at rest.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct TokenDigest([u8; 32]);

@@ -32,7 +32,10 @@ impl RuleSetKey {
         if !is_subdomain(name.as_bytes()) {
             return Err(InvalidKey::Name);
         }
-        Ok(Self { namespace: namespace.into(), name: name.into() })
+        Ok(Self {
+            namespace: namespace.into(),
+            name: name.into(),
+        })
     }
 
     /// The namespace that the RuleSet is in.
@@ -113,7 +116,12 @@ mod tests {
     #[test]
     fn names_that_kubernetes_accepts_make_a_key() {
         let longest = ("n".repeat(63), "r".repeat(253));
-        for (namespace, name) in [("default", "crs"), ("a", "latest"), ("team-1", "a.b-c.d"), (&*longest.0, &*longest.1)] {
+        for (namespace, name) in [
+            ("default", "crs"),
+            ("a", "latest"),
+            ("team-1", "a.b-c.d"),
+            (&*longest.0, &*longest.1),
+        ] {
             let key = RuleSetKey::new(namespace, name).expect("accepted");
             assert_eq!(key.to_string(), format!("{namespace}/{name}"));
             assert_eq!(key.to_string().parse(), Ok(key.clone()));

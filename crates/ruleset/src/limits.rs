@@ -24,7 +24,11 @@ pub const DEFAULT_MAX_TOTAL_BYTES: u64 = 1 << 30;
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { ruleset: DEFAULT_MAX_RULESET_BYTES, namespace: DEFAULT_MAX_NAMESPACE_BYTES, total: DEFAULT_MAX_TOTAL_BYTES }
+        Self {
+            ruleset: DEFAULT_MAX_RULESET_BYTES,
+            namespace: DEFAULT_MAX_NAMESPACE_BYTES,
+            total: DEFAULT_MAX_TOTAL_BYTES,
+        }
     }
 }
 
@@ -41,7 +45,12 @@ impl Limits {
             (Scope::Total, others_in_total, self.total),
         ] {
             if size.saturating_add(used) > limit {
-                return Err(Oversized { scope, size, used, limit });
+                return Err(Oversized {
+                    scope,
+                    size,
+                    used,
+                    limit,
+                });
             }
         }
         Ok(())
@@ -74,9 +83,17 @@ pub struct Oversized {
 
 impl fmt::Display for Oversized {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { scope, size, used, limit } = self;
+        let Self {
+            scope,
+            size,
+            used,
+            limit,
+        } = self;
         match scope {
-            Scope::RuleSet => write!(f, "rules and data files are {size} bytes, and one RuleSet may have {limit} (--max-ruleset-bytes)"),
+            Scope::RuleSet => write!(
+                f,
+                "rules and data files are {size} bytes, and one RuleSet may have {limit} (--max-ruleset-bytes)"
+            ),
             Scope::Namespace => write!(
                 f,
                 "rules and data files are {size} bytes beside the {used} bytes of the namespace's other RuleSets, and a namespace may have {limit} (--max-namespace-bytes)"
@@ -97,12 +114,19 @@ mod tests {
     use crate::compiled::RulesText;
 
     fn rules(bytes: usize) -> Content {
-        Content { rules: RulesText::new(["x".repeat(bytes).into()]), ..Content::default() }
+        Content {
+            rules: RulesText::new(["x".repeat(bytes).into()]),
+            ..Content::default()
+        }
     }
 
     #[test]
     fn a_limit_may_be_reached_but_not_passed() {
-        let limits = Limits { ruleset: 10, namespace: 20, total: 30 };
+        let limits = Limits {
+            ruleset: 10,
+            namespace: 20,
+            total: 30,
+        };
         for (bytes, namespace, total, refused) in [
             (10, 10, 20, None),
             (0, 20, 30, None),
@@ -112,13 +136,21 @@ mod tests {
             (1, u64::MAX, 0, Some(Scope::Namespace)),
         ] {
             let admitted = limits.admit(&rules(bytes), namespace, total);
-            assert_eq!(admitted.err().map(|oversized| oversized.scope), refused, "{bytes} {namespace} {total}");
+            assert_eq!(
+                admitted.err().map(|oversized| oversized.scope),
+                refused,
+                "{bytes} {namespace} {total}"
+            );
         }
     }
 
     #[test]
     fn the_message_has_the_numbers_and_the_flag() {
-        let limits = Limits { ruleset: 10, namespace: 20, total: 30 };
+        let limits = Limits {
+            ruleset: 10,
+            namespace: 20,
+            total: 30,
+        };
         let message = limits.admit(&rules(9), 15, 15).expect_err("too large").to_string();
         for part in ["9 bytes", "15 bytes", "20", "--max-namespace-bytes"] {
             assert!(message.contains(part), "{message}");

@@ -95,7 +95,10 @@ impl Revision {
     pub fn succeed(previous: Option<Self>, digest: Digest, now: Timestamp) -> Self {
         match previous {
             Some(previous) if previous.digest == digest => previous,
-            Some(previous) => Self { digest, timestamp: now.max(previous.timestamp.next()) },
+            Some(previous) => Self {
+                digest,
+                timestamp: now.max(previous.timestamp.next()),
+            },
             None => Self { digest, timestamp: now },
         }
     }
@@ -140,7 +143,13 @@ mod tests {
         let first = Revision::succeed(None, digest(1), now(10));
         let second = Revision::succeed(Some(first), digest(2), now(20));
         let third = Revision::succeed(Some(second), digest(1), now(30));
-        assert_eq!(third, Revision { digest: digest(1), timestamp: now(30) });
+        assert_eq!(
+            third,
+            Revision {
+                digest: digest(1),
+                timestamp: now(30)
+            }
+        );
         assert_eq!(Revision::succeed(Some(third), digest(1), now(40)), third);
     }
 

@@ -46,7 +46,9 @@ impl FromStr for Timestamp {
 
     fn from_str(text: &str) -> Result<Self, InvalidTimestamp> {
         let time: jiff::Timestamp = text.parse().map_err(|_| InvalidTimestamp)?;
-        u64::try_from(time.as_nanosecond()).map(Self).map_err(|_| InvalidTimestamp)
+        u64::try_from(time.as_nanosecond())
+            .map(Self)
+            .map_err(|_| InvalidTimestamp)
     }
 }
 
@@ -75,7 +77,13 @@ mod tests {
 
     #[test]
     fn other_texts_are_refused() {
-        for text in ["", "yesterday", "2026-05-01", "1969-12-31T23:59:59Z", "2026-13-01T00:00:00Z"] {
+        for text in [
+            "",
+            "yesterday",
+            "2026-05-01",
+            "1969-12-31T23:59:59Z",
+            "2026-13-01T00:00:00Z",
+        ] {
             assert_eq!(text.parse::<Timestamp>(), Err(InvalidTimestamp), "{text:?}");
         }
     }

@@ -1,0 +1,92 @@
+//! Structured logs on standard error: one JSON object a line, or text for a person at a terminal.
+
+use clap::{Args, ValueEnum};
+use tracing_subscriber::filter::{EnvFilter, ParseError};
+use tracing_subscriber::fmt;
+use tracing_subscriber::prelude::*;
+
+/// The flags that say what is logged and how.
+#[derive(Debug, Clone, Args)]
+pub struct LogArgs {
+    /// How a log line is written.
+    #[arg(long, env = "CORAZA_LOG_FORMAT", value_enum, default_value_t = Format::Json)]
+    pub log_format: Format,
+    /// What is logged: error, warn, info, debug or trace, or a list of target=level pairs.
+    #[arg(long, env = "CORAZA_LOG_LEVEL", default_value = "info")]
+    pub log_level: String,
+}
+
+/// How a log line is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// One JSON object a line.
+    Json,
+    /// For a person.
+    Text,
+}
+
+/// Sends the process's logs to standard error from now on. A second call changes nothing.
+///
+/// # Errors
+/// [`InvalidLevel`] if the level is none.
+pub fn init(args: &LogArgs) -> Result<(), InvalidLevel> {
+    let filter = EnvFilter::try_new(&args.log_level).map_err(|source| InvalidLevel {
+        level: args.log_level.clone(),
+        source,
+    })?;
+    let registry = tracing_subscriber::registry().with(filter);
+    let layer = fmt::layer().with_writer(std::io::stderr);
+    // An error means that a subscriber is set already, as in a test: it stays.
+    let _ = match args.log_format {
+        Format::Json => registry
+            .with(
+                layer
+                    .json()
+                    .flatten_event(true)
+                    .with_current_span(true)
+                    .with_span_list(false),
+            )
+            .try_init(),
+        Format::Text => registry.with(layer).try_init(),
+    };
+    Ok(())
+}
+
+/// A `--log-level` that says no level.
+#[derive(Debug, thiserror::Error)]
+#[error("--log-level {level:?} is no level and no list of target=level pairs")]
+pub struct InvalidLevel {
+    level: String,
+    #[source]
+    source: ParseError,
+}
+
+/// An error and all of its sources in one line: `Display` of an error never prints its source, so the log does, once.
+#[must_use]
+pub fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(error) = source {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        source = error.source();
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_wrong_level_is_named_with_its_cause() {
+        let args = LogArgs {
+            log_format: Format::Text,
+            log_level: "coraza=loud".into(),
+        };
+        let error = init(&args).expect_err("refused");
+        let text = chain(&error);
+        assert!(text.starts_with("--log-level \"coraza=loud\" is no level"), "{text}");
+        assert!(text.len() > error.to_string().len(), "{text}");
+    }
+}
