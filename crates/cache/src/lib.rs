@@ -1,1 +1,7 @@
-//! (skeleton)
+//! The cache: subscribe, store, http. It holds the latest revision of each RuleSet and serves it to whoever may read it.
+//!
+//! It knows RuleSets by key and content only and never sees a custom resource: a change of those can't rebuild or redeploy it.
+
+pub mod store;
+
+pub use store::{Applied, Store, StoreUpdate};
