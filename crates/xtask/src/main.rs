@@ -1,2 +1,92 @@
-//! (skeleton)
-fn main() {}
+//! `cargo xtask`: everything that CI and developers run besides plain cargo. It runs the other crates as programs, never links them, so that it starts in
+//! seconds.
+#![allow(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a command-line tool talks to the terminal"
+)]
+
+mod ci;
+mod cluster;
+mod generate;
+mod program;
+mod test;
+mod tools;
+mod workspace;
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+use tokio::signal::unix::{SignalKind, signal};
+
+/// Exit code of a program that was interrupted: 128 + SIGINT, as shells have it.
+const INTERRUPTED: u8 = 130;
+
+/// What CI and developers run.
+#[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask", version)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Provide the tools that tests and the demo need (Kubernetes, etcd, the Core Rule Set) and print where they are
+    Tools,
+    /// Write what is generated from code: the CRDs and the gRPC code
+    Generate(generate::Args),
+    /// Run a Kubernetes API server on loopback
+    Cluster(cluster::Args),
+    /// Run the tests: unit, property, golden and end to end
+    Test(test::Args),
+    /// What CI runs: formatting, lints, generated files, tests
+    Ci,
+}
+
+// One thread: a child asks the kernel to be killed when the *thread* that started it ends (see `program`), so that has to be the main one.
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> ExitCode {
+    let cli = Cli::parse();
+    // Dropping the command's future stops what it has started.
+    let result = tokio::select! {
+        result = run(cli.command) => result,
+        interruption = interrupted() => match interruption {
+            Ok(name) => {
+                eprintln!("{name}: stopped");
+                return ExitCode::from(INTERRUPTED);
+            }
+            Err(error) => Err(error),
+        },
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(command: Command) -> Result<()> {
+    match command {
+        Command::Tools => tools::print().await,
+        Command::Generate(args) => generate::run(&args).await,
+        Command::Cluster(args) => cluster::run(args).await,
+        Command::Test(args) => test::run(&args).await,
+        Command::Ci => ci::run().await,
+    }
+}
+
+/// Waits for a signal that asks this process to end, and gives its name.
+async fn interrupted() -> Result<&'static str> {
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut hangup = signal(SignalKind::hangup())?;
+    Ok(tokio::select! {
+        _ = interrupt.recv() => "SIGINT",
+        _ = terminate.recv() => "SIGTERM",
+        _ = hangup.recv() => "SIGHUP",
+    })
+}

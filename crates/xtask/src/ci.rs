@@ -1,0 +1,31 @@
+//! `cargo xtask ci`: what has to hold of every change. `.ci/run` calls it and nothing else.
+
+use std::time::Instant;
+
+use anyhow::{Context, Result};
+
+use crate::{generate, test, workspace};
+
+pub(crate) async fn run() -> Result<()> {
+    let started = Instant::now();
+    step(
+        "formatting",
+        workspace::cargo().args(["fmt", "--all", "--", "--check"]).run(),
+    )
+    .await?;
+    let clippy = workspace::cargo().args(["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]);
+    step("lints", clippy.run()).await?;
+    step("generated files", generate::run(&generate::Args { check: true })).await?;
+    step("tests", test::run(&test::Args::everything())).await?;
+    eprintln!("all of it in {:.0?}", started.elapsed());
+    Ok(())
+}
+
+async fn step(name: &'static str, work: impl Future<Output = Result<()>>) -> Result<()> {
+    let started = Instant::now();
+    eprintln!("== {name}");
+    // Boxed: each step's future is large, and only one is alive.
+    Box::pin(work).await.context(name)?;
+    eprintln!("== {name}: {:.0?}", started.elapsed());
+    Ok(())
+}

@@ -1,0 +1,144 @@
+//! Keys, certificates and kubeconfigs of a cluster that lives for minutes and listens on loopback only.
+
+use std::fs;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+use rcgen::{
+    BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa, KeyPair,
+    KeyUsagePurpose,
+};
+
+/// The user names that `deploy/rbac` gives rights to: ServiceAccounts, here with certificates instead of tokens.
+const CONTROLLER: &str = "system:serviceaccount:coraza-system:coraza-controller";
+const CACHE: &str = "system:serviceaccount:coraza-system:coraza-cache";
+
+/// Where the files are.
+pub(crate) struct Pki {
+    dir: PathBuf,
+    server: String,
+}
+
+/// Who a client certificate is for.
+struct User<'a> {
+    file: &'a str,
+    name: &'a str,
+    group: &'a str,
+}
+
+impl Pki {
+    /// Makes all of it for an API server at `server`.
+    pub(crate) fn create(dir: &Path, server: &str) -> Result<Self> {
+        let pki = Self {
+            dir: dir.to_owned(),
+            server: server.to_owned(),
+        };
+        let authority = authority()?;
+        pki.write("ca.crt", &authority.pem())?;
+        pki.issue_server(&authority)?;
+        for user in [
+            User {
+                file: "admin",
+                name: "admin",
+                group: "system:masters",
+            },
+            User {
+                file: "controller-manager",
+                name: "system:kube-controller-manager",
+                group: "system:authenticated",
+            },
+            User {
+                file: "coraza-controller",
+                name: CONTROLLER,
+                group: "system:serviceaccounts",
+            },
+            User {
+                file: "coraza-cache",
+                name: CACHE,
+                group: "system:serviceaccounts",
+            },
+        ] {
+            pki.issue_client(&authority, &user)?;
+        }
+        // RSA, since its signatures are in a JWT as they are made; those of ECDSA would have to be taken apart.
+        let service_accounts = KeyPair::generate_for(&rcgen::PKCS_RSA_SHA256)?;
+        pki.write("service-accounts.key", &service_accounts.serialize_pem())?;
+        Ok(pki)
+    }
+
+    /// A file of this name.
+    pub(crate) fn path(&self, file: &str) -> PathBuf {
+        self.dir.join(file)
+    }
+
+    /// The kubeconfig of a user: `admin`, `controller-manager`, `coraza-controller` or `coraza-cache`.
+    pub(crate) fn kubeconfig(&self, user: &str) -> PathBuf {
+        self.path(&format!("{user}.kubeconfig"))
+    }
+
+    fn issue_server(&self, authority: &CertifiedIssuer<'_, KeyPair>) -> Result<()> {
+        let names = [
+            "127.0.0.1",
+            "localhost",
+            "kubernetes",
+            "kubernetes.default",
+            "kubernetes.default.svc",
+        ];
+        let mut params = CertificateParams::new(names.map(str::to_owned))?;
+        params.distinguished_name.push(DnType::CommonName, "kube-apiserver");
+        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+        self.issue(authority, "apiserver", params)
+    }
+
+    fn issue_client(&self, authority: &CertifiedIssuer<'_, KeyPair>, user: &User<'_>) -> Result<()> {
+        let mut params = CertificateParams::default();
+        params.distinguished_name.push(DnType::CommonName, user.name);
+        params.distinguished_name.push(DnType::OrganizationName, user.group);
+        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
+        self.issue(authority, user.file, params)?;
+        self.write(&format!("{}.kubeconfig", user.file), &self.kubeconfig_text(user.file))
+    }
+
+    fn issue(&self, authority: &CertifiedIssuer<'_, KeyPair>, file: &str, mut params: CertificateParams) -> Result<()> {
+        params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+        let key = KeyPair::generate()?;
+        let certificate = params
+            .signed_by(&key, authority)
+            .with_context(|| format!("failed to sign the certificate of {file}"))?;
+        self.write(&format!("{file}.crt"), &certificate.pem())?;
+        self.write(&format!("{file}.key"), &key.serialize_pem())
+    }
+
+    /// A kubeconfig in JSON, which is YAML too.
+    fn kubeconfig_text(&self, user: &str) -> String {
+        let config = serde_json::json!({
+            "apiVersion": "v1",
+            "kind": "Config",
+            "clusters": [{"name": "xtask", "cluster": {"server": self.server, "certificate-authority": self.path("ca.crt")}}],
+            "users": [{"name": user, "user": {"client-certificate": self.path(&format!("{user}.crt")), "client-key": self.path(&format!("{user}.key"))}}],
+            "contexts": [{"name": "xtask", "context": {"cluster": "xtask", "user": user}}],
+            "current-context": "xtask",
+        });
+        format!("{config:#}\n")
+    }
+
+    fn write(&self, file: &str, text: &str) -> Result<()> {
+        let path = self.path(file);
+        let mut options = fs::OpenOptions::new();
+        let file = options.write(true).create_new(true).mode(0o600).open(&path);
+        let mut file = file.with_context(|| format!("failed to create {}", path.display()))?;
+        std::io::Write::write_all(&mut file, text.as_bytes())
+            .with_context(|| format!("failed to write {}", path.display()))
+    }
+}
+
+fn authority() -> Result<CertifiedIssuer<'static, KeyPair>> {
+    let mut params = CertificateParams::default();
+    params
+        .distinguished_name
+        .push(DnType::CommonName, "cargo xtask cluster");
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+    Ok(CertifiedIssuer::self_signed(params, KeyPair::generate()?)?)
+}

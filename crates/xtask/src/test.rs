@@ -1,0 +1,198 @@
+//! `cargo xtask test`: builds once, runs every test binary itself, and counts what ran, failed and was skipped, so that "green" can't mean "nothing ran".
+//!
+//! A suite is a test binary: `seclang` (a package's unit tests), `seclang/corpus` (a file of its `tests/`), `e2e/authentication`, or `doc`. End to end suites
+//! are clients of the programs of the same build; they find those and the API server by the variables of [`environment`]. Their tests carry
+//! `#[ignore = "needs a cluster: cargo xtask test"]`, so that plain `cargo test` shows them as skipped; here they run.
+//! A test that finds out on its way that it can't run here prints `SKIPPED: ` and why, and counts as skipped.
+
+mod counts;
+mod suite;
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+
+use self::counts::Counts;
+use self::suite::{Runner, Selection, Suite};
+use crate::cluster::Cluster;
+use crate::workspace::{self, Build};
+
+/// The longest that a suite may take; the slowest takes a tenth of it.
+const SUITE_PATIENCE: Duration = Duration::from_secs(15 * 60);
+
+/// How many lines of a failed suite are shown; all are in its log.
+const SHOWN: usize = 400;
+
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// Only what needs no API server: a minute when everything is built
+    #[arg(long)]
+    fast: bool,
+    /// Fail if a test of these suites is skipped, or there is none
+    #[arg(long, value_name = "SUITE", value_delimiter = ',')]
+    require: Vec<String>,
+    /// Only these: `seclang`, `seclang/corpus`, `e2e`, `e2e/authentication`, `doc`
+    #[arg(value_name = "SUITE")]
+    suites: Vec<String>,
+    /// Only tests whose name contains this
+    #[arg(long, value_name = "TEXT")]
+    filter: Option<String>,
+}
+
+impl Args {
+    /// What CI asks for: everything that a machine with Rust and Go can run, which is everything.
+    pub(crate) fn everything() -> Self {
+        Self {
+            fast: false,
+            require: vec!["all".to_owned()],
+            suites: Vec::new(),
+            filter: None,
+        }
+    }
+}
+
+pub(crate) async fn run(args: &Args) -> Result<()> {
+    let started = Instant::now();
+    eprintln!("building the workspace and its tests (about 4 min with nothing cached)");
+    let build = workspace::build(true).await?;
+    let selection = Selection {
+        fast: args.fast,
+        named: &args.suites,
+    };
+    let suites = suite::select(&build.tests, &selection);
+    if let Some(nobody) = selection.unmatched(&suites) {
+        bail!(
+            "no suite is called {nobody}; there are: {}",
+            suite::names(&suite::select(
+                &build.tests,
+                &Selection {
+                    fast: false,
+                    named: &[]
+                }
+            ))
+        );
+    }
+    let logs = workspace::work_dir().join("test");
+    std::fs::create_dir_all(&logs)?;
+    let cluster = match suites.iter().any(|suite| suite.runner == Runner::Cluster) {
+        true => Some(Cluster::start(&workspace::work_dir().join("test-cluster")).await?),
+        false => None,
+    };
+    let environment = environment(&build, cluster.as_ref(), &logs).await?;
+    let mut results = Vec::new();
+    for (index, suite) in suites.iter().enumerate() {
+        eprintln!("[{}/{}] {}", index + 1, suites.len(), suite.name);
+        let run = Run {
+            suite,
+            environment: &environment,
+            logs: &logs,
+            filter: args.filter.as_deref(),
+        };
+        results.push((suite.name.as_str(), run.execute().await?));
+    }
+    report(&results, &args.require, started.elapsed())
+}
+
+/// What tests may use, by environment variable.
+async fn environment(
+    build: &Build,
+    cluster: Option<&Cluster>,
+    logs: &Path,
+) -> Result<BTreeMap<&'static str, OsString>> {
+    let mut environment = BTreeMap::new();
+    // Its own module cache answers: this asks the network once per machine.
+    environment.insert("CORAZA_CORE_RULE_SET", crate::tools::core_rule_set().await?.into());
+    if let Some(cluster) = cluster {
+        environment.insert("CORAZA_E2E_CLUSTER", cluster.state.dir.join("cluster.json").into());
+        environment.insert("CORAZA_E2E_CONTROLLER", build.program("coraza-controller")?.into());
+        environment.insert("CORAZA_E2E_CACHE", build.program("coraza-cache")?.into());
+        environment.insert("CORAZA_E2E_KUBECTL_PLUGIN", build.program("kubectl-coraza")?.into());
+        environment.insert("CORAZA_E2E_XTASK", build.program("xtask")?.into());
+        environment.insert("CORAZA_E2E_LOGS", logs.into());
+    }
+    Ok(environment)
+}
+
+/// One suite about to run.
+struct Run<'a> {
+    suite: &'a Suite<'a>,
+    environment: &'a BTreeMap<&'static str, OsString>,
+    logs: &'a Path,
+    filter: Option<&'a str>,
+}
+
+impl Run<'_> {
+    async fn execute(&self) -> Result<Counts> {
+        let started = Instant::now();
+        let log = self.log();
+        let mut program = self
+            .environment
+            .iter()
+            .fold(self.suite.program(), |program, (name, value)| program.env(name, value));
+        if let Some(filter) = self.filter {
+            program = program.arg(filter);
+        }
+        let mut running = program.start_logged(&log)?;
+        let status = tokio::time::timeout(SUITE_PATIENCE, running.wait()).await;
+        // Ends it if it took too long.
+        drop(running);
+        let text = std::fs::read(&log).with_context(|| format!("failed to read {}", log.display()))?;
+        let text = String::from_utf8_lossy(&text);
+        let mut counts = counts::read(&text);
+        match status {
+            Ok(status) if status.as_ref().is_ok_and(std::process::ExitStatus::success) => {}
+            Ok(status) => counts.broken(format!("{}", status?)),
+            Err(_) => counts.broken(format!(
+                "killed: it ran longer than {} min",
+                SUITE_PATIENCE.as_secs() / 60
+            )),
+        }
+        if counts.failed > 0 {
+            show_tail(&text, &log);
+        }
+        eprintln!("      {counts}, {:.1?}", started.elapsed());
+        Ok(counts)
+    }
+
+    fn log(&self) -> PathBuf {
+        self.logs.join(format!("{}.log", self.suite.name.replace('/', "-")))
+    }
+}
+
+fn show_tail(text: &str, log: &Path) {
+    let lines: Vec<&str> = text.lines().collect();
+    let tail = lines.iter().skip(lines.len().saturating_sub(SHOWN));
+    for line in tail {
+        eprintln!("      | {line}");
+    }
+    eprintln!("      all of it: {}", log.display());
+}
+
+/// Prints the sums, and fails if a test failed, if nothing ran, or if a required suite didn't run whole.
+fn report(results: &[(&str, Counts)], required: &[String], elapsed: Duration) -> Result<()> {
+    let mut total = Counts::default();
+    for (name, counts) in results {
+        println!("{name:32} {counts}");
+        for reason in &counts.reasons {
+            println!("    skipped: {reason}");
+        }
+        total.add(counts);
+    }
+    let unmet = suite::unmet(results, required);
+    println!("{elapsed:.0?}");
+    // The last line, in this form: CI reads it.
+    println!("{total}");
+    if total.failed > 0 {
+        bail!("{} failed", total.failed);
+    }
+    if total.passed == 0 {
+        bail!("no test ran");
+    }
+    if !unmet.is_empty() {
+        bail!("required, but not run whole: {}", unmet.join(", "));
+    }
+    Ok(())
+}

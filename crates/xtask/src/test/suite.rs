@@ -1,0 +1,192 @@
+//! Which suites there are, which of them were asked for, and which were required. No IO.
+
+use super::counts::Counts;
+use crate::program::Program;
+use crate::workspace::{self, TestBinary};
+
+/// The package whose tests need an API server.
+const END_TO_END: &str = "e2e";
+
+/// How many end to end tests of a suite run at once: they wait more than they work.
+const END_TO_END_THREADS: &str = "--test-threads=8";
+
+/// What a suite needs around it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Runner {
+    /// Nothing.
+    Plain,
+    /// An API server and our programs.
+    Cluster,
+    /// cargo, which compiles each example of the documentation.
+    Documentation,
+}
+
+/// A suite: a test binary, or (without one) the examples in the documentation.
+pub(crate) struct Suite<'a> {
+    pub(crate) name: String,
+    pub(crate) runner: Runner,
+    binary: Option<&'a TestBinary>,
+}
+
+impl Suite<'_> {
+    /// The program that runs its tests.
+    pub(crate) fn program(&self) -> Program {
+        let Some(binary) = self.binary else {
+            return workspace::cargo().args(["test", "--doc", "--workspace", "--"]);
+        };
+        // Where cargo would run it, with the variables that tests read at run time.
+        let program = Program::new(&binary.executable)
+            .dir(&binary.directory)
+            .env("CARGO_MANIFEST_DIR", &binary.directory)
+            .arg("--show-output");
+        match self.runner {
+            Runner::Cluster => program.args(["--include-ignored", END_TO_END_THREADS]),
+            Runner::Plain | Runner::Documentation => program,
+        }
+    }
+}
+
+/// What was asked for.
+pub(crate) struct Selection<'a> {
+    pub(crate) fast: bool,
+    /// All if empty.
+    pub(crate) named: &'a [String],
+}
+
+impl Selection<'_> {
+    fn wants(&self, suite: &Suite<'_>) -> bool {
+        let named = self.named.is_empty() || self.named.iter().any(|name| covers(name, &suite.name));
+        named && (!self.fast || suite.runner == Runner::Plain)
+    }
+
+    /// A name that stands for no suite.
+    pub(crate) fn unmatched(&self, suites: &[Suite<'_>]) -> Option<&str> {
+        self.named
+            .iter()
+            .map(String::as_str)
+            .find(|name| !suites.iter().any(|suite| covers(name, &suite.name)))
+    }
+}
+
+/// Whether a name given by a person means a suite: `seclang` is its unit tests and its files.
+fn covers(given: &str, suite: &str) -> bool {
+    given == "all"
+        || suite
+            .strip_prefix(given)
+            .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+}
+
+/// The suites that were asked for, quick ones first.
+pub(crate) fn select<'a>(binaries: &'a [TestBinary], selection: &Selection<'_>) -> Vec<Suite<'a>> {
+    let mut suites: Vec<Suite<'a>> = binaries.iter().map(of).collect();
+    suites.push(Suite {
+        name: "doc".to_owned(),
+        runner: Runner::Documentation,
+        binary: None,
+    });
+    suites.retain(|suite| selection.wants(suite));
+    suites.sort_by_key(|suite| (suite.runner != Runner::Plain, suite.name.clone()));
+    suites
+}
+
+fn of(binary: &TestBinary) -> Suite<'_> {
+    let name = match &binary.file {
+        Some(file) => format!("{}/{file}", binary.package),
+        None => binary.package.clone(),
+    };
+    let runner = if binary.package == END_TO_END && binary.file.is_some() {
+        Runner::Cluster
+    } else {
+        Runner::Plain
+    };
+    Suite {
+        name,
+        runner,
+        binary: Some(binary),
+    }
+}
+
+/// Their names, for a person who gave one that doesn't exist.
+pub(crate) fn names(suites: &[Suite<'_>]) -> String {
+    let mut names: Vec<&str> = suites.iter().map(|suite| suite.name.as_str()).collect();
+    names.dedup();
+    names.join(", ")
+}
+
+/// What was required and did not run whole: a suite with a skipped test, or none of that name with a test at all.
+pub(crate) fn unmet(results: &[(&str, Counts)], required: &[String]) -> Vec<String> {
+    let mut unmet = Vec::new();
+    for name in required {
+        let covered = || results.iter().filter(|(suite, _)| covers(name, suite));
+        if covered().map(|(_, counts)| counts.passed).sum::<usize>() == 0 {
+            unmet.push(format!("{name} (no test ran)"));
+        }
+        unmet.extend(
+            covered()
+                .filter(|(_, counts)| counts.skipped > 0)
+                .map(|(suite, counts)| format!("{suite} ({} skipped)", counts.skipped)),
+        );
+    }
+    unmet
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn binary(package: &str, file: Option<&str>) -> TestBinary {
+        TestBinary {
+            package: package.to_owned(),
+            file: file.map(str::to_owned),
+            executable: "/bin/true".into(),
+            directory: "/".into(),
+        }
+    }
+
+    fn selected(fast: bool, named: &[&str]) -> String {
+        let binaries = [
+            binary("e2e", Some("faults")),
+            binary("e2e", None),
+            binary("seclang", Some("corpus")),
+            binary("seclang", None),
+        ];
+        let named: Vec<String> = named.iter().map(|&name| name.to_owned()).collect();
+        names(&select(&binaries, &Selection { fast, named: &named }))
+    }
+
+    #[test]
+    fn suites_are_chosen_by_name_and_need() {
+        assert_eq!(selected(false, &[]), "e2e, seclang, seclang/corpus, doc, e2e/faults");
+        assert_eq!(selected(true, &[]), "e2e, seclang, seclang/corpus");
+        assert_eq!(selected(false, &["seclang"]), "seclang, seclang/corpus");
+        assert_eq!(selected(false, &["e2e/faults", "doc"]), "doc, e2e/faults");
+        assert_eq!(selected(false, &["sec"]), "");
+    }
+
+    #[test]
+    fn a_skip_or_an_empty_suite_is_not_what_was_required() {
+        let counts = |passed, skipped| Counts {
+            passed,
+            skipped,
+            ..Counts::default()
+        };
+        let results = [
+            ("seclang", counts(3, 0)),
+            ("e2e/faults", counts(2, 1)),
+            ("cache", counts(0, 0)),
+        ];
+        let unmet = |required: &[&str]| {
+            super::unmet(
+                &results,
+                &required.iter().map(|&name| name.to_owned()).collect::<Vec<_>>(),
+            )
+        };
+        assert_eq!(unmet(&["seclang"]), Vec::<String>::new());
+        assert_eq!(unmet(&["e2e"]), ["e2e/faults (1 skipped)"]);
+        assert_eq!(
+            unmet(&["cache", "nobody"]),
+            ["cache (no test ran)", "nobody (no test ran)"]
+        );
+        assert_eq!(unmet(&["all"]), ["e2e/faults (1 skipped)"]);
+    }
+}

@@ -1,0 +1,106 @@
+//! Where things are in this checkout, and the programs that a build of it made.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+use cargo_metadata::Message;
+
+use crate::program::Program;
+
+/// The checkout's root.
+pub(crate) fn root() -> &'static Path {
+    let manifest = Path::new(env!("CARGO_MANIFEST_DIR"));
+    manifest.parent().and_then(Path::parent).unwrap_or(manifest)
+}
+
+/// Where commands put what they write for people to look at: logs, clusters' folders.
+pub(crate) fn work_dir() -> PathBuf {
+    std::env::var_os("CARGO_TARGET_DIR")
+        .map_or_else(|| root().join("target"), PathBuf::from)
+        .join("xtask")
+}
+
+/// The cargo that runs us, so that nobody's other toolchain is used.
+pub(crate) fn cargo() -> Program {
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    Program::new(cargo).dir(root())
+}
+
+/// A test binary that a build made.
+pub(crate) struct TestBinary {
+    /// The package without the prefix that all of ours have: `controller`.
+    pub(crate) package: String,
+    /// The file under `tests/` without its ending; the library's and programs' own unit tests have none.
+    pub(crate) file: Option<String>,
+    pub(crate) executable: PathBuf,
+    /// The package's folder, where cargo runs its tests.
+    pub(crate) directory: PathBuf,
+}
+
+/// What one build made.
+#[derive(Default)]
+pub(crate) struct Build {
+    /// Programs by name: `coraza-controller`.
+    pub(crate) programs: BTreeMap<String, PathBuf>,
+    pub(crate) tests: Vec<TestBinary>,
+}
+
+impl Build {
+    /// The path of a program, which has to be one of the workspace's.
+    pub(crate) fn program(&self, name: &str) -> Result<&Path> {
+        self.programs
+            .get(name)
+            .map(PathBuf::as_path)
+            .with_context(|| format!("the workspace has no program {name}"))
+    }
+}
+
+/// Builds the workspace's programs and, if asked, its tests, both in the dev profile by one command: the same features, so everything is compiled once.
+pub(crate) async fn build(tests: bool) -> Result<Build> {
+    let mut cargo = cargo().args([
+        "build",
+        "--workspace",
+        "--bins",
+        "--message-format=json-render-diagnostics",
+    ]);
+    if tests {
+        cargo = cargo.arg("--tests");
+    }
+    let output = cargo.stdout_with_stderr_shown().await?;
+    let mut build = Build::default();
+    for message in Message::parse_stream(output.as_bytes()) {
+        if let Message::CompilerArtifact(artifact) = message.context("cargo wrote a message that is not one")? {
+            build.add(artifact)?;
+        }
+    }
+    if tests && build.tests.is_empty() {
+        bail!("the build made no test binary");
+    }
+    Ok(build)
+}
+
+impl Build {
+    fn add(&mut self, artifact: cargo_metadata::Artifact) -> Result<()> {
+        let Some(executable) = artifact.executable else {
+            return Ok(());
+        };
+        if !artifact.profile.test {
+            self.programs.insert(artifact.target.name, executable.into());
+            return Ok(());
+        }
+        let directory = artifact.manifest_path.parent().context("a manifest without a folder")?;
+        let package = directory
+            .file_name()
+            .context("a package in the root folder")?
+            .to_owned();
+        let file = artifact.target.is_test().then(|| artifact.target.name.clone());
+        self.tests.push(TestBinary {
+            package,
+            file,
+            executable: executable.into(),
+            directory: directory.into(),
+        });
+        Ok(())
+    }
+}
