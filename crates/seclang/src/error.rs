@@ -217,6 +217,18 @@ kinds! {
     DuplicateDefaultAction = "duplicate-default-action",
     /// An update or a removal matches no rule.
     MatchesNoRule = "matches-no-rule",
+
+    // Found by the compiler, which knows the data files and compiles the patterns.
+    /// Two rules have the same id.
+    DuplicateId = "duplicate-id",
+    /// `skipAfter` names a marker that isn't ahead of the rule.
+    MissingMarker = "missing-marker",
+    /// A rule reads a data file or dataset that isn't there.
+    MissingFile = "missing-file",
+    /// A regular expression that doesn't compile, or that a request could change.
+    InvalidPattern = "invalid-pattern",
+    /// More rules or larger patterns than may be compiled.
+    TooLarge = "too-large",
 }
 
 impl fmt::Display for Kind {
