@@ -6,6 +6,8 @@
 
 mod delivery;
 mod exchange;
+mod serve;
+mod service;
 mod session;
 mod snapshot;
 
@@ -13,13 +15,16 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant, SystemTime};
 
+use coraza_proto::Interner;
 use coraza_ruleset::{Content, Digest, Revision, RuleSetKey, Timestamp};
 use futures::Stream;
 use tokio::sync::{Notify, watch};
 
-use exchange::{Exchange, Now};
+use exchange::{Exchange, Now, SessionId, Unavailable};
+use session::Step;
 
 pub use delivery::{CacheState, Counters, Delivery, Nack};
+pub use serve::serve;
 
 /// Publishes RuleSets to the caches. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -34,6 +39,8 @@ struct Shared {
     /// Ticks when a stream may have something new to send.
     wake: watch::Sender<()>,
     listeners: Mutex<Vec<Weak<Changed>>>,
+    /// Of what caches send back: tenants that share a Core Rule Set share it after a restart, too.
+    interner: Interner,
 }
 
 /// Keys that changed and that a listener hasn't taken yet: each once, however often it changed.
@@ -53,6 +60,7 @@ impl Publisher {
                 exchange: Mutex::new(Exchange::new(lease_duration)),
                 wake: watch::Sender::new(()),
                 listeners: Mutex::default(),
+                interner: Interner::default(),
             }),
         }
     }
@@ -120,6 +128,16 @@ impl Publisher {
         self.read(Exchange::counters)
     }
 
+    /// What a subscription's stream is to do now. Unlike an update it wakes nobody: it changes nothing that another stream sends.
+    fn step(&self, id: SessionId) -> Result<Step, Unavailable> {
+        let mut exchange = self.shared.exchange.lock().unwrap_or_else(PoisonError::into_inner);
+        let step = exchange.next(id, now());
+        let changed = exchange.take_changed();
+        drop(exchange);
+        self.tell(&changed);
+        step
+    }
+
     fn read<T>(&self, read: impl FnOnce(&Exchange) -> T) -> T {
         read(&self.shared.exchange.lock().unwrap_or_else(PoisonError::into_inner))
     }
@@ -130,14 +148,19 @@ impl Publisher {
         let changed = exchange.take_changed();
         drop(exchange);
         self.shared.wake.send_replace(());
-        if !changed.is_empty() {
-            let listeners = self.shared.listeners.lock().unwrap_or_else(PoisonError::into_inner);
-            listeners
-                .iter()
-                .filter_map(Weak::upgrade)
-                .for_each(|listener| listener.add(&changed));
-        }
+        self.tell(&changed);
         outcome
+    }
+
+    fn tell(&self, changed: &BTreeSet<RuleSetKey>) {
+        if changed.is_empty() {
+            return;
+        }
+        let listeners = self.shared.listeners.lock().unwrap_or_else(PoisonError::into_inner);
+        listeners
+            .iter()
+            .filter_map(Weak::upgrade)
+            .for_each(|listener| listener.add(changed));
     }
 }
 

@@ -13,3 +13,4 @@ pub mod drain;
 pub mod flag;
 pub mod log;
 pub mod readiness;
+pub mod tls;

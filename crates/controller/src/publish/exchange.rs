@@ -316,11 +316,6 @@ impl Exchange {
         self.sessions.values().map(CacheState::of).collect()
     }
 
-    /// The replica that a subscription is of.
-    pub(super) fn replica(&self, id: SessionId) -> Option<&str> {
-        self.sessions.get(&id).map(|session| session.hello().replica.as_str())
-    }
-
     pub(super) fn counters(&self) -> Counters {
         self.counters
     }
