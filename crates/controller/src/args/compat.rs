@@ -1,0 +1,82 @@
+//! Flags of the Go operator that a chart or script may pass. Those that mean nothing here are accepted and named once, so that a
+//! person can take them out in their own time.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+/// Flags of the Go operator.
+#[derive(Debug, Clone, Args)]
+pub struct CompatArgs {
+    /// The port on which the caches serve rules.
+    #[arg(long, env = "CORAZA_CACHE_SERVER_PORT", value_name = "PORT", default_value_t = 18080)]
+    pub cache_server_port: u16,
+    /// Envoy's name of the cluster that reaches the caches.
+    #[arg(long, env = "CORAZA_ENVOY_CLUSTER_NAME", value_name = "NAME")]
+    pub envoy_cluster_name: Option<String>,
+    /// The Istio revision to label created Istio objects with.
+    #[arg(long, env = "CORAZA_ISTIO_REVISION", value_name = "REVISION", default_value = "")]
+    pub istio_revision: String,
+    /// The name of the operator's Deployment and Service.
+    #[arg(long, env = "CORAZA_OPERATOR_NAME", value_name = "NAME", default_value = "")]
+    pub operator_name: String,
+    /// The plugin of Engines that name none.
+    #[arg(long, env = "CORAZA_DEFAULT_WASM_IMAGE", value_name = "URL")]
+    pub default_wasm_image: Option<String>,
+    /// Without effect.
+    #[arg(long, hide = true)]
+    pub cache_gc_interval: Option<String>,
+    /// Without effect.
+    #[arg(long, hide = true)]
+    pub cache_max_age: Option<String>,
+    /// Without effect.
+    #[arg(long, hide = true)]
+    pub cache_max_size: Option<String>,
+    /// Without effect.
+    #[arg(long, hide = true)]
+    pub metrics_cert_path: Option<PathBuf>,
+    /// Without effect.
+    #[arg(long, hide = true)]
+    pub metrics_cert_name: Option<String>,
+    /// Without effect.
+    #[arg(long, hide = true)]
+    pub metrics_cert_key: Option<String>,
+    /// Without effect.
+    #[arg(long, hide = true, num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    pub zap_devel: Option<String>,
+    /// Without effect.
+    #[arg(long, hide = true)]
+    pub zap_encoder: Option<String>,
+    /// Without effect.
+    #[arg(long, hide = true)]
+    pub zap_log_level: Option<String>,
+    /// Without effect.
+    #[arg(long, hide = true)]
+    pub zap_stacktrace_level: Option<String>,
+    /// Without effect.
+    #[arg(long, hide = true)]
+    pub zap_time_encoding: Option<String>,
+}
+
+impl CompatArgs {
+    /// The flags that were given and do nothing.
+    #[must_use]
+    pub fn without_effect(&self) -> Vec<&'static str> {
+        [
+            ("--cache-gc-interval", self.cache_gc_interval.is_some()),
+            ("--cache-max-age", self.cache_max_age.is_some()),
+            ("--cache-max-size", self.cache_max_size.is_some()),
+            ("--metrics-cert-path", self.metrics_cert_path.is_some()),
+            ("--metrics-cert-name", self.metrics_cert_name.is_some()),
+            ("--metrics-cert-key", self.metrics_cert_key.is_some()),
+            ("--zap-devel", self.zap_devel.is_some()),
+            ("--zap-encoder", self.zap_encoder.is_some()),
+            ("--zap-log-level", self.zap_log_level.is_some()),
+            ("--zap-stacktrace-level", self.zap_stacktrace_level.is_some()),
+            ("--zap-time-encoding", self.zap_time_encoding.is_some()),
+        ]
+        .into_iter()
+        .filter_map(|(flag, given)| given.then_some(flag))
+        .collect()
+    }
+}

@@ -1,0 +1,182 @@
+//! The work queue of all controllers: [`schedule`] decides, this hands items to workers and waits. No other IO.
+
+pub mod metrics;
+pub mod schedule;
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use coraza_ruleset::RuleSetKey;
+use tokio::sync::Notify;
+use tokio::time::Instant;
+
+use crate::queue::metrics::Metrics;
+use crate::queue::schedule::{Outcome, Schedule};
+use crate::watch::object::ObjectKey;
+
+/// Something to reconcile.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Item {
+    /// The RuleSet of this key, whether it exists or not.
+    RuleSet(RuleSetKey),
+    /// The RuleSource of this key.
+    RuleSource(ObjectKey),
+    /// The RuleData of this key.
+    RuleData(ObjectKey),
+}
+
+impl Item {
+    /// The name of the controller that works on it, as metrics and logs have it.
+    #[must_use]
+    pub const fn controller(&self) -> &'static str {
+        match self {
+            Self::RuleSet(_) => "ruleset",
+            Self::RuleSource(_) => "rulesource",
+            Self::RuleData(_) => "ruledata",
+        }
+    }
+}
+
+/// All names that [`Item::controller`] gives.
+const CONTROLLERS: [&str; 3] = ["ruleset", "rulesource", "ruledata"];
+
+impl schedule::Item for Item {
+    fn namespace(&self) -> &str {
+        match self {
+            Self::RuleSet(key) => key.namespace(),
+            Self::RuleSource(key) | Self::RuleData(key) => &key.namespace,
+        }
+    }
+}
+
+/// The work queue. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Queue {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    // A std mutex: nothing awaits under it.
+    schedule: Mutex<Schedule<Item>>,
+    /// One permit per chance that an item is ready.
+    changed: Notify,
+    /// The clock's zero.
+    started: Instant,
+    metrics: Metrics,
+}
+
+impl Queue {
+    /// An empty queue for this many workers.
+    #[must_use]
+    pub fn new(workers: usize, metrics: Metrics) -> Self {
+        let schedule = Mutex::new(Schedule::new(workers));
+        Self {
+            shared: Arc::new(Shared {
+                schedule,
+                changed: Notify::new(),
+                started: Instant::now(),
+                metrics,
+            }),
+        }
+    }
+
+    /// Something about these items changed.
+    pub fn add(&self, items: impl IntoIterator<Item = Item>) {
+        let mut schedule = self.schedule();
+        items.into_iter().for_each(|item| schedule.add(item));
+        self.report(&schedule);
+        drop(schedule);
+        self.shared.changed.notify_one();
+    }
+
+    /// The next item to work on; [`finish`](Self::finish) must follow. Safe to cancel.
+    pub async fn next(&self) -> Item {
+        loop {
+            let due = {
+                let mut schedule = self.schedule();
+                if let Some(item) = schedule.next(self.now()) {
+                    self.report(&schedule);
+                    // Whoever woke us said that something is ready, not how much.
+                    self.shared.changed.notify_one();
+                    return item;
+                }
+                schedule.next_due()
+            };
+            match due {
+                Some(due) => {
+                    let _ = tokio::time::timeout_at(self.shared.started + due, self.shared.changed.notified()).await;
+                }
+                None => self.shared.changed.notified().await,
+            }
+        }
+    }
+
+    /// The work on an item took so long and ended so.
+    pub fn finish(&self, item: Item, outcome: Outcome, took: Duration) {
+        self.shared.metrics.reconciled(item.controller(), outcome, took);
+        let mut schedule = self.schedule();
+        schedule.finish(item, outcome, self.now(), coraza_runtime::backoff::random());
+        self.report(&schedule);
+        drop(schedule);
+        self.shared.changed.notify_one();
+    }
+
+    fn now(&self) -> Duration {
+        self.shared.started.elapsed()
+    }
+
+    fn schedule(&self) -> MutexGuard<'_, Schedule<Item>> {
+        self.shared.schedule.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn report(&self, schedule: &Schedule<Item>) {
+        for controller in CONTROLLERS {
+            let waiting = schedule
+                .waiting()
+                .filter(|item| item.controller() == controller)
+                .count();
+            self.shared.metrics.depth(controller, waiting);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn item(name: &str) -> Item {
+        Item::RuleSet(RuleSetKey::new("default", name).expect("a key"))
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn every_idle_worker_gets_one_of_the_items_added_together() {
+        let queue = Queue::new(8, Metrics::default());
+        let workers: Vec<_> = (0..4)
+            .map(|_| {
+                let queue = queue.clone();
+                tokio::spawn(async move { queue.next().await })
+            })
+            .collect();
+        tokio::task::yield_now().await;
+        queue.add(["a", "b", "c", "d"].map(item));
+        for worker in workers {
+            worker.await.expect("got an item");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_delayed_item_returns_in_time_and_sooner_if_it_changes() {
+        let queue = Queue::new(1, Metrics::default());
+        queue.add([item("a")]);
+        let taken = queue.next().await;
+        let started = Instant::now();
+        queue.finish(taken, Outcome::Again(Duration::from_secs(5)), Duration::ZERO);
+        let taken = queue.next().await;
+        assert_eq!(started.elapsed(), Duration::from_secs(5));
+        queue.finish(taken, Outcome::Again(Duration::from_secs(5)), Duration::ZERO);
+        queue.add([item("a")]);
+        queue.next().await;
+        assert_eq!(started.elapsed(), Duration::from_secs(5));
+    }
+}

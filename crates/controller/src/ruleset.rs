@@ -1,0 +1,5 @@
+//! RuleSets.
+
+pub mod ledger;
+pub mod report;
+pub mod triggers;

@@ -1,0 +1,176 @@
+//! One watch per kind, into an [`Index`] of our own; what changed goes to the work queue.
+//!
+//! A watch that fails, or whose kind isn't installed, is logged, counted and tried again: it deletes nothing and doesn't hold up
+//! the others. Once all kinds were listed completely, and never before, the rest of the controller may draw conclusions from what
+//! is *not* there.
+
+pub mod index;
+pub mod intern;
+pub mod metrics;
+pub mod object;
+pub mod references;
+pub mod store;
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use coraza_runtime::backoff::{Backoff, random};
+use coraza_runtime::log::chain;
+use coraza_runtime::readiness::Latch;
+use futures::{Stream, StreamExt};
+use kube::api::{Api, DynamicObject};
+use kube::runtime::watcher;
+use tokio::sync::watch;
+
+use crate::queue::Queue;
+use crate::watch::index::{Index, Indexed};
+use crate::watch::intern::Interner;
+use crate::watch::metrics::Metrics;
+use crate::watch::object::decode;
+use crate::watch::store::{Event, Object};
+
+/// How many objects a page of a list has: a hundred of the largest RuleSources are 150 MiB for as long as a page is decoded.
+const PAGE: u32 = 100;
+/// The first delay after a failure: an API server that was restarted is back within a second.
+const MIN_RETRY: Duration = Duration::from_millis(250);
+/// The longest delay between two tries.
+const MAX_RETRY: Duration = Duration::from_secs(15);
+
+/// What the watches know, shared by all tasks. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Watched {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    // A std mutex: it is held for look-ups, and nothing awaits under it.
+    index: Mutex<Index>,
+    interner: Interner,
+    queue: Queue,
+    metrics: Metrics,
+    synced: watch::Sender<bool>,
+    ready: Latch,
+}
+
+impl Watched {
+    /// Watches that have seen nothing yet. `ready` is set once all of them were complete.
+    #[must_use]
+    pub fn new(queue: Queue, metrics: Metrics, ready: Latch) -> Self {
+        let (synced, _) = watch::channel(false);
+        let shared = Shared {
+            index: Mutex::default(),
+            interner: Interner::default(),
+            queue,
+            metrics,
+            synced,
+            ready,
+        };
+        Self {
+            shared: Arc::new(shared),
+        }
+    }
+
+    /// The objects. Not to be held for longer than look-ups take.
+    pub fn index(&self) -> MutexGuard<'_, Index> {
+        self.shared.index.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Returns when every kind was listed completely once.
+    pub async fn synced(&self) {
+        // The sender is alive as long as we are.
+        let _ = self.shared.synced.subscribe().wait_for(|synced| *synced).await;
+    }
+
+    /// Watches a kind for as long as the process runs.
+    pub async fn pump<V: Indexed>(&self, client: kube::Client) {
+        let api: Api<DynamicObject> = Api::all_with(client, &V::resource());
+        let events = watcher(api, watcher::Config::default().page_size(PAGE));
+        self.follow::<V>(events).await;
+    }
+
+    /// Takes in the events of a watch. The stream goes on after an error, so the pause after it is ours to make.
+    async fn follow<V: Indexed>(&self, events: impl Stream<Item = watcher::Result<watcher::Event<DynamicObject>>>) {
+        let mut backoff = Backoff::new(MIN_RETRY, MAX_RETRY);
+        let mut events = std::pin::pin!(events);
+        while let Some(event) = events.next().await {
+            match event {
+                Ok(event) => {
+                    // The begin of a list says only that it will be asked for.
+                    if backoff.failures() > 0 && !matches!(event, watcher::Event::Init) {
+                        tracing::info!(kind = V::KIND, "watching again");
+                        self.shared.metrics.up(V::KIND, true);
+                        backoff.reset();
+                    }
+                    if let Some(event) = self.decoded::<V>(event) {
+                        self.apply(event);
+                    }
+                }
+                Err(error) => {
+                    let delay = backoff.next(random());
+                    self.failed(V::KIND, &error, backoff.failures());
+                    tokio::time::sleep(delay).await;
+                }
+            }
+        }
+    }
+
+    fn decoded<V: Indexed>(&self, event: watcher::Event<DynamicObject>) -> Option<Event<V>> {
+        let view = |object| {
+            let (key, object) = decode::<V>(object, &self.shared.interner)?;
+            if let Object::Unknown(unreadable) = &object {
+                tracing::warn!(kind = V::KIND, object = %key, error = unreadable.why, "failed to decode an object");
+                self.shared.metrics.undecodable(V::KIND);
+            }
+            Some((key, object))
+        };
+        Some(match event {
+            watcher::Event::Init => Event::Init,
+            watcher::Event::InitDone => Event::InitDone,
+            watcher::Event::InitApply(object) => view(object).map(|(key, object)| Event::InitApply(key, object))?,
+            watcher::Event::Apply(object) => view(object).map(|(key, object)| Event::Apply(key, object))?,
+            watcher::Event::Delete(object) => {
+                decode::<V>(object, &self.shared.interner).map(|(key, _)| Event::Delete(key))?
+            }
+        })
+    }
+
+    fn apply<V: Indexed>(&self, event: Event<V>) {
+        let listed = matches!(event, Event::InitDone);
+        let (items, synced) = {
+            let mut index = self.index();
+            (index.apply(event), listed && index.is_synced())
+        };
+        if listed {
+            self.shared.metrics.up(V::KIND, true);
+            tracing::debug!(kind = V::KIND, "listed");
+        }
+        if !items.is_empty() {
+            self.shared.queue.add(items);
+        }
+        if synced && !self.shared.synced.send_replace(true) {
+            tracing::info!("all kinds listed");
+            self.shared.ready.set();
+        }
+    }
+
+    fn failed(&self, kind: &'static str, error: &watcher::Error, failures: u32) {
+        self.shared.metrics.up(kind, false);
+        self.shared.metrics.failed(kind);
+        let absent =
+            matches!(error, watcher::Error::InitialListFailed(kube::Error::Api(status)) if status.is_not_found());
+        let error = chain(error);
+        match (failures, absent) {
+            (1, true) => tracing::warn!(
+                kind,
+                error,
+                "the kind is not installed, apply its custom resource definition"
+            ),
+            (1, false) => tracing::warn!(kind, error, "failed to watch"),
+            _ => tracing::debug!(kind, failures, error, "failed to watch again"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
