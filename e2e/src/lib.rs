@@ -1,1 +1,44 @@
-//! (skeleton)
+//! What the end to end tests share: our processes, started from their binaries as an operator of a cluster would, and clients of what they serve.
+//!
+//! The tests are clients: nothing here knows our code, only our custom resources and the distribution protocol. `cargo xtask test` starts the API server
+//! and says by environment variables where everything is ([`environment`]); without it the tests are ignored, each with that reason.
+//!
+//! A file of `tests/` is one of two kinds. *Shared*: its tests run in parallel, each in its own [`Namespace`], on one controller and two caches
+//! ([`Fleet::shared`]). *Faults*: each test starts, freezes and kills processes of its own ([`Fleet::start`]), one test at a time.
+//! No test sleeps: it waits [`until`] something holds, and its failure says what was seen last.
+//!
+//! A test fails by a panic, here too: that is what shows it where.
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "the tests' own support fails as a test does"
+)]
+#![allow(
+    clippy::print_stderr,
+    reason = "the logs of a failed test's processes belong beside its failure"
+)]
+
+pub mod cache;
+pub mod certificates;
+pub mod cluster;
+pub mod controller;
+pub mod environment;
+pub mod fleet;
+pub mod http;
+pub mod link;
+pub mod namespace;
+pub mod port;
+pub mod process;
+pub mod token;
+pub mod wait;
+
+pub use cache::Cache;
+pub use cluster::client;
+pub use controller::Controller;
+pub use environment::environment;
+pub use fleet::{Fleet, Size};
+pub use link::Link;
+pub use namespace::Namespace;
+pub use process::Process;
+pub use wait::{until, until_within};

@@ -1,0 +1,151 @@
+//! The API server: clients, what has to be installed in it, and taking it away.
+
+use std::process::Command;
+use std::time::Duration;
+
+use kube::config::{KubeConfigOptions, Kubeconfig};
+use kube::{Client, Config};
+use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::UnixStream;
+use tokio::sync::OnceCell;
+
+use crate::environment::{checkout, environment};
+use crate::http;
+
+/// A client with all rights. A test makes its own: a client ends with the runtime that made it.
+///
+/// # Panics
+/// If the kubeconfig can't be read.
+pub async fn client() -> Client {
+    let kubeconfig = Kubeconfig::read_from(&environment().cluster.kubeconfig).expect("a kubeconfig");
+    let mut config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default())
+        .await
+        .expect("a usable kubeconfig");
+    // A request to an API server that is away should fail within a test's patience.
+    config.connect_timeout = Some(Duration::from_secs(5));
+    config.read_timeout = Some(Duration::from_secs(30));
+    Client::try_from(config).expect("a client")
+}
+
+/// Runs kubectl with all rights and returns what it printed.
+///
+/// # Panics
+/// If it fails.
+pub fn kubectl(args: &[&str]) -> String {
+    let environment = environment();
+    let output = Command::new(&environment.cluster.kubectl)
+        .env("KUBECONFIG", &environment.cluster.kubeconfig)
+        .args(args)
+        .output();
+    let output = output.unwrap_or_else(|error| panic!("failed to run kubectl: {error}"));
+    assert!(
+        output.status.success(),
+        "kubectl {}: {}",
+        args.join(" "),
+        String::from_utf8_lossy(&output.stderr)
+    );
+    String::from_utf8(output.stdout).expect("kubectl writes UTF-8")
+}
+
+/// Installs the CRDs and the rights of our two ServiceAccounts, once per process.
+///
+/// # Panics
+/// If the API server refuses them.
+pub async fn install() {
+    static INSTALLED: OnceCell<()> = OnceCell::const_new();
+    INSTALLED
+        .get_or_init(|| async {
+            for path in ["deploy/crds", "deploy/rbac.yaml"] {
+                let path = checkout(path);
+                kubectl(&[
+                    "apply",
+                    "--server-side",
+                    "--force-conflicts",
+                    "--filename",
+                    &path.to_string_lossy(),
+                ]);
+            }
+            let crds = checkout("deploy/crds");
+            kubectl(&[
+                "wait",
+                "--for=condition=Established",
+                "--timeout=30s",
+                "--filename",
+                &crds.to_string_lossy(),
+            ]);
+        })
+        .await;
+}
+
+/// Asks the API server to end; returns when it is gone.
+pub async fn stop_apiserver() {
+    control("apiserver stop").await;
+}
+
+/// Kills the API server.
+pub async fn kill_apiserver() {
+    control("apiserver kill").await;
+}
+
+/// Starts the API server again, on the same port; returns when it is ready.
+pub async fn start_apiserver() {
+    control("apiserver start").await;
+}
+
+async fn control(request: &str) {
+    let socket = &environment().cluster.control;
+    let mut stream = UnixStream::connect(socket)
+        .await
+        .unwrap_or_else(|error| panic!("no supervisor listens on {}: {error}", socket.display()));
+    stream
+        .write_all(format!("{request}\n").as_bytes())
+        .await
+        .expect("the supervisor reads");
+    let mut answer = String::new();
+    stream
+        .read_to_string(&mut answer)
+        .await
+        .expect("the supervisor answers");
+    assert_eq!(answer, "ok\n", "{request}");
+}
+
+/// Forgets all history: a watch that asks for an older resourceVersion is refused (410 Gone), once the API server has been started again and forgotten it too.
+///
+/// # Panics
+/// If etcd refuses.
+pub async fn compact() {
+    let etcd = environment()
+        .cluster
+        .etcd
+        .strip_prefix("http://")
+        .expect("etcd's plain endpoint")
+        .parse()
+        .expect("an address");
+    let any_key = json!({"key": "AA=="});
+    let range = post(etcd, "/v3/kv/range", &any_key).await;
+    let revision = range
+        .pointer("/header/revision")
+        .cloned()
+        .unwrap_or_else(|| panic!("etcd has no revision: {range}"));
+    post(
+        etcd,
+        "/v3/kv/compaction",
+        &json!({"revision": revision, "physical": true}),
+    )
+    .await;
+}
+
+async fn post(address: std::net::SocketAddr, path: &str, body: &Value) -> Value {
+    let request = ::http::Request::post(path).body(body.to_string()).expect("a request");
+    let answer = http::send(address, request)
+        .await
+        .unwrap_or_else(|error| panic!("etcd {path}: {error}"));
+    assert!(
+        answer.status.is_success(),
+        "etcd {path}: {} {}",
+        answer.status,
+        answer.text()
+    );
+    answer.json()
+}

@@ -1,0 +1,84 @@
+//! What `cargo xtask test` gave us: the API server and our programs.
+
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
+
+use serde::Deserialize;
+
+/// What the tests run against.
+#[derive(Debug)]
+pub struct Environment {
+    /// The cluster that `cargo xtask` runs.
+    pub cluster: Cluster,
+    /// `coraza-controller`
+    pub controller: PathBuf,
+    /// `coraza-cache`
+    pub cache: PathBuf,
+    /// `kubectl-coraza`
+    pub kubectl_plugin: PathBuf,
+    /// `xtask` itself, for tests of the demo.
+    pub xtask: PathBuf,
+    /// The folder of the Core Rule Set's Go module.
+    pub core_rule_set: PathBuf,
+    /// Where the logs of the processes go.
+    pub logs: PathBuf,
+}
+
+/// What `cluster.json` says, as far as tests use it; `cargo xtask cluster` writes it.
+#[derive(Debug, Deserialize)]
+pub struct Cluster {
+    /// `https://127.0.0.1:port`
+    pub server: String,
+    /// The API server's certificate authority.
+    pub ca: PathBuf,
+    /// Of a member of `system:masters`.
+    pub kubeconfig: PathBuf,
+    /// With the controller's rights.
+    pub controller_kubeconfig: PathBuf,
+    /// With the cache's rights.
+    pub cache_kubeconfig: PathBuf,
+    /// The key that ServiceAccount tokens are signed with.
+    pub service_account_key: PathBuf,
+    /// The issuer that they name.
+    pub service_account_issuer: String,
+    /// etcd's client endpoint, with its JSON gateway.
+    pub etcd: String,
+    /// A kubectl of the API server's version.
+    pub kubectl: PathBuf,
+    /// The supervisor's Unix socket.
+    pub control: PathBuf,
+}
+
+/// The environment of this run.
+///
+/// # Panics
+/// Where there is none.
+pub fn environment() -> &'static Environment {
+    static ENVIRONMENT: OnceLock<Environment> = OnceLock::new();
+    ENVIRONMENT.get_or_init(|| {
+        let cluster = path("CORAZA_E2E_CLUSTER");
+        let text =
+            std::fs::read(&cluster).unwrap_or_else(|error| panic!("failed to read {}: {error}", cluster.display()));
+        Environment {
+            cluster: serde_json::from_slice(&text)
+                .unwrap_or_else(|error| panic!("failed to read {}: {error}", cluster.display())),
+            controller: path("CORAZA_E2E_CONTROLLER"),
+            cache: path("CORAZA_E2E_CACHE"),
+            kubectl_plugin: path("CORAZA_E2E_KUBECTL_PLUGIN"),
+            xtask: path("CORAZA_E2E_XTASK"),
+            core_rule_set: path("CORAZA_CORE_RULE_SET"),
+            logs: path("CORAZA_E2E_LOGS"),
+        }
+    })
+}
+
+fn path(variable: &str) -> PathBuf {
+    let missing = || panic!("{variable} is not set: run this test by `cargo xtask test e2e`");
+    std::env::var_os(variable).map_or_else(missing, PathBuf::from)
+}
+
+/// A path in this checkout.
+#[must_use]
+pub fn checkout(path: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(path)
+}
