@@ -3,5 +3,6 @@
 //! It knows RuleSets by key and content only and never sees a custom resource: a change of those can't rebuild or redeploy it.
 
 pub mod store;
+pub mod subscribe;
 
 pub use store::{Applied, Store, StoreUpdate};

@@ -124,3 +124,6 @@ fn timestamp(field: &'static str, value: u64) -> Result<Timestamp, InvalidField>
 fn shown(value: &str) -> String {
     truncated(value, SHOWN).to_owned()
 }
+
+#[cfg(test)]
+mod tests;

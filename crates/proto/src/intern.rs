@@ -1,4 +1,4 @@
-//! `Interner`: one copy in memory of equal texts and files, so that a thousand RuleSets with the same Core Rule Set cost one.
+//! `Intern`, and `Interner`: one copy in memory of equal texts and files, so that a thousand RuleSets with the same Core Rule Set cost one.
 
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -8,6 +8,28 @@ use bytes::Bytes;
 /// What may be interned between two sweeps before unused entries are looked for, in bytes; more when more is in use, so that a sweep's
 /// cost is spread over as much work as it does.
 const SWEEP_BYTES: usize = 1 << 20;
+
+/// Where decoded texts and files come from.
+pub trait Intern {
+    /// This text.
+    fn text(&self, text: &str) -> Arc<str>;
+    /// This file.
+    fn file(&self, file: &Bytes) -> Bytes;
+}
+
+/// No sharing, for who doesn't keep contents: a copy of each text, and files as parts of the message that they came in.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Verbatim;
+
+impl Intern for Verbatim {
+    fn text(&self, text: &str) -> Arc<str> {
+        text.into()
+    }
+
+    fn file(&self, file: &Bytes) -> Bytes {
+        file.clone()
+    }
+}
 
 /// Texts and files by content. Those that nobody else holds any more are forgotten while new ones come.
 #[derive(Debug, Default)]
@@ -26,10 +48,8 @@ struct Pool {
     kept: usize,
 }
 
-impl Interner {
-    /// The one copy of this text.
-    #[must_use]
-    pub fn text(&self, text: &str) -> Arc<str> {
+impl Intern for Interner {
+    fn text(&self, text: &str) -> Arc<str> {
         let mut pool = self.pool.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(known) = pool.texts.get(text) {
             return Arc::clone(known);
@@ -40,9 +60,7 @@ impl Interner {
         text
     }
 
-    /// The one copy of this file.
-    #[must_use]
-    pub fn file(&self, file: &Bytes) -> Bytes {
+    fn file(&self, file: &Bytes) -> Bytes {
         let mut pool = self.pool.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(known) = pool.files.get(file) {
             return known.clone();

@@ -5,9 +5,10 @@ use std::pin::Pin;
 use std::time::Duration;
 
 use coraza_proto::convert::{InvalidRequest, decode_request};
+use coraza_proto::intern::Verbatim;
 use coraza_proto::v1alpha1::distribution_server::Distribution;
 use coraza_proto::v1alpha1::{SubscribeRequest, SubscribeResponse};
-use coraza_proto::{CACHE_IDENTITY, Hello, Interner, Request};
+use coraza_proto::{CACHE_IDENTITY, Hello, Request};
 use futures::Stream;
 use tokio::sync::watch;
 use tokio_util::task::AbortOnDropHandle;
@@ -111,7 +112,7 @@ impl Service {
             .map_err(|_| Ended::Silent)?
             .map_err(|status| Ended::Transport(Box::new(status)))?;
         // A Hello has no texts to share.
-        match decode_request(first.ok_or(Ended::Left)?, &Interner::default())? {
+        match decode_request(first.ok_or(Ended::Left)?, &Verbatim)? {
             Request::Hello(hello) => Ok(hello),
             Request::Ack { .. } | Request::Nack { .. } | Request::Recalled { .. } => Err(Ended::HelloExpected),
         }

@@ -7,7 +7,7 @@ use coraza_ruleset::{Revision, RuleSetKey};
 use uuid::Uuid;
 
 use super::{InvalidField, InvalidRuleSet, decode_ruleset, digest, key, shown, timestamp};
-use crate::intern::Interner;
+use crate::intern::Intern;
 use crate::limits::{MAX_ERROR_DETAIL, is_name, truncated};
 use crate::message::{Hello, Request};
 use crate::v1alpha1::{self, subscribe_request::Request as Wire};
@@ -79,7 +79,7 @@ impl From<&Hello> for v1alpha1::Hello {
 ///
 /// # Errors
 /// [`InvalidRequest`]; see there which of them end a stream.
-pub fn decode_request(wire: v1alpha1::SubscribeRequest, interner: &Interner) -> Result<Request, InvalidRequest> {
+pub fn decode_request(wire: v1alpha1::SubscribeRequest, interner: &impl Intern) -> Result<Request, InvalidRequest> {
     Ok(match wire.request.ok_or(InvalidRequest::Unknown)? {
         Wire::Hello(hello) => Request::Hello(decode_hello(hello)?),
         Wire::Ack(v1alpha1::Ack { nonce }) => Request::Ack { nonce },
@@ -92,7 +92,7 @@ pub fn decode_request(wire: v1alpha1::SubscribeRequest, interner: &Interner) -> 
     })
 }
 
-fn decode_recalled(wire: &v1alpha1::Recalled, interner: &Interner) -> Result<Request, InvalidRequest> {
+fn decode_recalled(wire: &v1alpha1::Recalled, interner: &impl Intern) -> Result<Request, InvalidRequest> {
     let key = key("recalled.key", wire.key.as_ref())?;
     let ruleset = wire
         .ruleset

@@ -5,7 +5,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::{InvalidField, InvalidRuleSet, decode_ruleset, digest, key};
-use crate::intern::Interner;
+use crate::intern::Intern;
 use crate::message::{Body, Response, Welcome};
 use crate::v1alpha1::{self, subscribe_response::Response as Wire};
 
@@ -60,7 +60,7 @@ impl From<&Response> for v1alpha1::SubscribeResponse {
 ///
 /// # Errors
 /// [`InvalidResponse`], to be answered by a NACK.
-pub fn decode_response(wire: v1alpha1::SubscribeResponse, interner: &Interner) -> Result<Response, InvalidResponse> {
+pub fn decode_response(wire: v1alpha1::SubscribeResponse, interner: &impl Intern) -> Result<Response, InvalidResponse> {
     let v1alpha1::SubscribeResponse { nonce, response } = wire;
     match decode_body(response, interner) {
         Ok(body) => Ok(Response { nonce, body }),
@@ -68,7 +68,7 @@ pub fn decode_response(wire: v1alpha1::SubscribeResponse, interner: &Interner) -
     }
 }
 
-fn decode_body(wire: Option<Wire>, interner: &Interner) -> Result<Body, InvalidBody> {
+fn decode_body(wire: Option<Wire>, interner: &impl Intern) -> Result<Body, InvalidBody> {
     Ok(match wire.ok_or(InvalidBody::Unknown)? {
         Wire::Welcome(v1alpha1::Welcome {
             epoch,

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use coraza_ruleset::{CompiledRuleSet, Content, DataFiles, Digest, Revision, RuleSetKey, RulesText};
 
 use super::{InvalidField, digest, key, shown, timestamp};
-use crate::intern::Interner;
+use crate::intern::{Intern, Verbatim};
 use crate::limits::{MAX_PARTS, is_name};
 use crate::v1alpha1;
 
@@ -72,7 +72,7 @@ impl TryFrom<v1alpha1::RuleSet> for CompiledRuleSet {
     type Error = InvalidRuleSet;
 
     fn try_from(wire: v1alpha1::RuleSet) -> Result<Self, InvalidRuleSet> {
-        decode_ruleset(&wire, &Interner::default())
+        decode_ruleset(&wire, &Verbatim)
     }
 }
 
@@ -80,7 +80,7 @@ impl TryFrom<v1alpha1::RuleSet> for CompiledRuleSet {
 ///
 /// # Errors
 /// [`InvalidRuleSet`] for the first field that can't be.
-pub fn decode_ruleset(wire: &v1alpha1::RuleSet, interner: &Interner) -> Result<CompiledRuleSet, InvalidRuleSet> {
+pub fn decode_ruleset(wire: &v1alpha1::RuleSet, interner: &impl Intern) -> Result<CompiledRuleSet, InvalidRuleSet> {
     let key = key("ruleset.key", wire.key.as_ref())?;
     let announced = digest("ruleset.digest", &wire.digest)?;
     let timestamp = timestamp("ruleset.timestamp", wire.timestamp)?;
@@ -112,7 +112,11 @@ fn bounded(field: &'static str, count: usize) -> Result<(), InvalidField> {
     Ok(())
 }
 
-fn data_files(key: &RuleSetKey, wire: &[v1alpha1::DataFile], interner: &Interner) -> Result<DataFiles, InvalidRuleSet> {
+fn data_files(
+    key: &RuleSetKey,
+    wire: &[v1alpha1::DataFile],
+    interner: &impl Intern,
+) -> Result<DataFiles, InvalidRuleSet> {
     let mut files = DataFiles::new();
     for v1alpha1::DataFile { name, content } in wire {
         if !is_name(name) {

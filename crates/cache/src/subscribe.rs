@@ -1,0 +1,234 @@
+//! The subscription: finds the controller that leads, tells it what is held, applies what it sends, and says so. When there is none,
+//! the store stays as it is, and so does readiness.
+
+pub mod address;
+mod connect;
+pub mod fence;
+pub mod session;
+
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use coraza_proto::convert::decode_response;
+use coraza_proto::intern::Verbatim;
+use coraza_proto::{Hello, Request};
+use coraza_runtime::backoff::{self, Backoff};
+use coraza_runtime::readiness::Latch;
+use coraza_runtime::{drain, tls::ClientTls};
+use tokio::sync::watch;
+use tonic::{Code, Status};
+use uuid::Uuid;
+
+use crate::store::Store;
+use connect::{ConnectError, Stream};
+use fence::Fence;
+use session::{Progress, Refusal, Session};
+
+pub use address::{ControllerAddress, InvalidAddress};
+
+/// Between attempts at all addresses: short enough that a fail-over is not felt, long enough for a fleet of caches.
+const BACKOFF: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
+
+/// How this cache introduces itself, and to whom.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Where controllers are.
+    pub addresses: Vec<ControllerAddress>,
+    /// The replica's name, for people: its Pod's.
+    pub replica: String,
+    /// The largest RuleSet that it takes, in bytes of payload.
+    pub max_ruleset_bytes: u64,
+    /// SHA-256 of the plugin file that it serves, if it serves one.
+    pub plugin_digest: Option<[u8; 32]>,
+}
+
+/// What others may know of the subscription: for metrics, and for who may read while there is none.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct State {
+    /// The epoch of the publisher that is obeyed, while its stream is up.
+    pub connected: Option<u64>,
+    /// Whether a whole snapshot was ever received.
+    pub complete: bool,
+    /// Streams whose publisher was obeyed.
+    pub streams: u64,
+    /// Messages that were applied.
+    pub acks: u64,
+    /// Messages that were refused.
+    pub nacks: u64,
+}
+
+/// Why a subscription ended, or never was.
+#[derive(Debug, thiserror::Error)]
+enum Ended {
+    #[error(transparent)]
+    Connect(#[from] ConnectError),
+    #[error("the stream failed")]
+    Stream(#[source] Box<Status>),
+    #[error("the controller ended the stream")]
+    Closed,
+    #[error("the publisher is not obeyed")]
+    Refused(#[from] Refusal),
+    #[error("the message's handler failed")]
+    Handler(#[from] tokio::task::JoinError),
+}
+
+impl Ended {
+    /// A standby answers so, and a leader that steps down: nothing is wrong.
+    fn is_expected(&self) -> bool {
+        match self {
+            Self::Connect(ConnectError::Subscribe(status)) | Self::Stream(status) => status.code() == Code::Unavailable,
+            Self::Closed => true,
+            Self::Connect(_) | Self::Refused(_) | Self::Handler(_) => false,
+        }
+    }
+}
+
+/// Keeps `store` at what the leading controller publishes, until the drain starts.
+///
+/// `ready` is set at the first complete snapshot, and stays set: what was good stays served. `state` follows the subscription.
+pub async fn run(
+    options: Options,
+    tls: ClientTls,
+    store: Store,
+    ready: Latch,
+    state: watch::Sender<State>,
+    mut drain: drain::Watch,
+) {
+    let process_id = Uuid::new_v4();
+    let subscriber = Subscriber {
+        options,
+        process_id,
+        tls,
+        store,
+        ready,
+        state,
+        fence: Fence::default(),
+    };
+    tokio::select! {
+        () = subscriber.keep_subscribed() => {}
+        () = drain.signaled() => {}
+    }
+}
+
+struct Subscriber {
+    options: Options,
+    process_id: Uuid,
+    tls: ClientTls,
+    store: Store,
+    ready: Latch,
+    state: watch::Sender<State>,
+    fence: Fence,
+}
+
+impl Subscriber {
+    async fn keep_subscribed(mut self) {
+        let (min, max) = BACKOFF;
+        let mut backoff = Backoff::new(min, max);
+        loop {
+            if self.try_each().await {
+                backoff.reset();
+            }
+            tokio::time::sleep(backoff.next(backoff::random())).await;
+        }
+    }
+
+    /// Tries every address until one leads, and follows that one. Returns whether one did.
+    async fn try_each(&mut self) -> bool {
+        for address in address::resolve(&self.options.addresses).await {
+            let streams = self.state.borrow().streams;
+            let ended = self.follow(address).await;
+            self.state.send_modify(|state| state.connected = None);
+            match ended {
+                Err(ended) if ended.is_expected() => tracing::debug!(%address, error = chain(&ended), "not subscribed"),
+                Err(ended) => tracing::warn!(%address, error = chain(&ended), "not subscribed"),
+                Ok(never) => match never {},
+            }
+            if self.state.borrow().streams > streams {
+                self.fence.heard(Instant::now());
+                return true;
+            }
+        }
+        false
+    }
+
+    /// Subscribes at one address and applies what comes, as long as it comes.
+    async fn follow(&mut self, address: SocketAddr) -> Result<std::convert::Infallible, Ended> {
+        let hello = Hello {
+            replica: self.options.replica.clone(),
+            process_id: self.process_id,
+            holdings: self.store.holdings().into_iter().collect(),
+            max_ruleset_bytes: self.options.max_ruleset_bytes,
+            plugin_digest: self.options.plugin_digest,
+        };
+        let stream = connect::open(address, &self.tls, hello).await?;
+        let session = Session::new(self.fence, self.options.max_ruleset_bytes);
+        self.converse(address, stream, session).await
+    }
+
+    async fn converse(
+        &mut self,
+        address: SocketAddr,
+        mut stream: Stream,
+        mut session: Session,
+    ) -> Result<std::convert::Infallible, Ended> {
+        loop {
+            let message = stream
+                .responses
+                .message()
+                .await
+                .map_err(|status| Ended::Stream(Box::new(status)))?;
+            let message = message.ok_or(Ended::Closed)?;
+            let (store, before) = (self.store.clone(), session.progress());
+            // Decoding, hashing and encoding a RuleSet take milliseconds that belong to others on this thread.
+            let (heard_by, replies) = tokio::task::spawn_blocking(move || {
+                let replies = session.hear(decode_response(message, &Verbatim), &store, Instant::now());
+                (session, replies)
+            })
+            .await?;
+            session = heard_by;
+            self.fence = session.fence();
+            self.note(address, before, session.progress());
+            for reply in replies? {
+                self.count(&reply);
+                if stream.requests.send((&reply).into()).await.is_err() {
+                    return Err(Ended::Closed);
+                }
+            }
+        }
+    }
+
+    fn note(&self, address: SocketAddr, before: Progress, after: Progress) {
+        match (before, after) {
+            (Progress::Greeting, Progress::Snapshot { epoch }) => {
+                tracing::info!(%address, epoch, "subscribed");
+                self.state.send_modify(|state| {
+                    state.connected = Some(epoch);
+                    state.streams += 1;
+                });
+            }
+            (Progress::Snapshot { .. }, Progress::Complete { epoch }) => {
+                tracing::info!(%address, epoch, "snapshot complete");
+                self.state.send_modify(|state| state.complete = true);
+                self.ready.set();
+            }
+            _ => {}
+        }
+    }
+
+    fn count(&self, reply: &Request) {
+        match reply {
+            Request::Ack { .. } => self.state.send_modify(|state| state.acks += 1),
+            Request::Nack { nonce, detail } => {
+                tracing::warn!(nonce, detail, "message refused");
+                self.state.send_modify(|state| state.nacks += 1);
+            }
+            Request::Hello(_) | Request::Recalled { .. } => {}
+        }
+    }
+}
+
+/// An error and its causes in one line.
+fn chain(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(error.source(), |cause| cause.source());
+    causes.fold(error.to_string(), |line, cause| format!("{line}: {cause}"))
+}
