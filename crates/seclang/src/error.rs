@@ -215,6 +215,8 @@ kinds! {
     DefaultActionForbidden = "default-action-forbidden",
     /// A second `SecDefaultAction` of the same phase.
     DuplicateDefaultAction = "duplicate-default-action",
+    /// The updates of rules add too much.
+    TooManyUpdates = "too-many-updates",
     /// An update or a removal matches no rule.
     MatchesNoRule = "matches-no-rule",
 
@@ -244,10 +246,12 @@ pub(crate) struct Diagnostics {
     dropped: usize,
     worst: Option<Severity>,
     last: Span,
+    errors: usize,
 }
 
 impl Diagnostics {
     pub(crate) fn push(&mut self, diagnostic: Diagnostic) {
+        self.errors += usize::from(diagnostic.severity == Severity::Error);
         if self.is_full() {
             self.dropped += 1;
             self.worst = self.worst.max(Some(diagnostic.severity));
@@ -255,6 +259,11 @@ impl Diagnostics {
         } else {
             self.list.push(diagnostic);
         }
+    }
+
+    /// How many errors there are up to now, those that weren't kept included.
+    pub(crate) fn errors(&self) -> usize {
+        self.errors
     }
 
     /// The nearest known name, unless nobody would read it: to look for it costs more than all else that is done with a name.

@@ -8,11 +8,18 @@
 //! All input is bytes, hostile until proven otherwise: nothing recurses without bound, and the work is linear in the length of
 //! the text. No IO, no clock.
 
+pub mod ast;
 mod error;
+pub mod lexer;
+mod lower;
 mod names;
+mod parser;
 pub mod rules;
 pub mod span;
+mod typed;
 
 pub use error::{Diagnostic, Kind, MAX_DIAGNOSTICS, Severity, SourceDiagnostic, render};
+pub use lower::lower;
+pub use parser::{Parsed, parse};
 pub use rules::{Directive, DirectiveKind, Entry, Rule, Rules};
 pub use span::{LineColumn, LineIndex, Location, SourceId, Span};
