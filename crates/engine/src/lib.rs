@@ -1,5 +1,9 @@
-//! The WAF engine. So far its [`pattern`] module: what the compiler needs to accept or refuse a rule's regular expression.
+//! The WAF engine. So far:
+//!
+//! - [`pattern`]: what the compiler needs to accept or refuse a rule's regular expression;
+//! - [`transformations`]: what a value goes through before an operator sees it.
 //!
 //! No IO, no clock, no threads: the same crate runs in the controller, in the command line and as WebAssembly in Envoy.
 
 pub mod pattern;
+pub mod transformations;
