@@ -3,7 +3,9 @@
 
 pub mod args;
 pub mod lease;
+pub mod metrics;
 pub mod publish;
 pub mod queue;
 pub mod ruleset;
+pub mod status;
 pub mod watch;
