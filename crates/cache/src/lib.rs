@@ -2,6 +2,11 @@
 //!
 //! It knows RuleSets by key and content only and never sees a custom resource: a change of those can't rebuild or redeploy it.
 
+pub mod app;
+pub mod args;
+pub mod auth;
+pub mod http;
+pub mod metrics;
 pub mod store;
 pub mod subscribe;
 

@@ -1,0 +1,160 @@
+//! Builds the process's parts, joins them and stops them in order. No logic of its own.
+//!
+//! | thread | runs |
+//! |---|---|
+//! | two of the control runtime | subscription, token reviews, probes, metrics, signals |
+//! | `http`, one per core | requests |
+//! | `compress` | gzip of what is served uncompressed so far |
+
+use std::io;
+use std::time::Duration;
+
+use coraza_runtime::admin::{self, Routes};
+use coraza_runtime::drain;
+use coraza_runtime::flag::BindAddress;
+use coraza_runtime::readiness::Readiness;
+use prometheus_client::registry::Registry;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
+use crate::args::Args;
+use crate::auth::TokenReviews;
+use crate::auth::token_review::{KubeReview, NoCluster};
+use crate::http::{self, Settings, Timeouts, capacity};
+use crate::{Store, metrics};
+
+/// Threads for everything but requests: one may encode a RuleSet while the other answers a probe.
+const CONTROL_THREADS: usize = 2;
+/// How long requests that are being answered may take once the drain's delay is over; the Go operator's value.
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Why the process can't run.
+#[derive(Debug, thiserror::Error)]
+pub enum AppError {
+    /// A thread, a runtime or a signal handler can't be had.
+    #[error("failed to start")]
+    Start(#[source] io::Error),
+    /// There is nobody to ask about tokens.
+    #[error(transparent)]
+    NoCluster(#[from] NoCluster),
+    /// The port for RuleSets is taken.
+    #[error(transparent)]
+    Serve(#[from] http::BindError),
+    /// A port for probes or metrics is taken.
+    #[error(transparent)]
+    Admin(#[from] admin::BindError),
+}
+
+/// Runs until the process is asked to stop.
+///
+/// # Errors
+/// [`AppError`] if it can't start.
+pub fn run(args: &Args) -> Result<(), AppError> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(CONTROL_THREADS)
+        .thread_name("control")
+        .enable_all()
+        .build()
+        .map_err(AppError::Start)?;
+    runtime.block_on(serve(args))
+}
+
+async fn serve(args: &Args) -> Result<(), AppError> {
+    for flag in args.legacy.ignored() {
+        tracing::warn!(flag, "a flag of the Go operator has no effect here");
+    }
+    let (store, compressor) = Store::new();
+    std::thread::Builder::new()
+        .name("compress".into())
+        .spawn(|| compressor.run())
+        .map_err(AppError::Start)?;
+    let (authenticate, reviews) = TokenReviews::new(KubeReview::from_environment().await?);
+    tokio::spawn(reviews);
+
+    let threads = std::thread::available_parallelism().map_err(AppError::Start)?.get();
+    let server = http::Server::bind(args.cache_server_address(), threads, settings(args))?;
+    tracing::info!(address = %server.local_address(), threads, max_connections = server.gauges().connections.max(), "serving RuleSets");
+
+    let readiness = Readiness::default();
+    let running = readiness.latch("not draining");
+    running.set();
+    let mut registry = Registry::default();
+    metrics::register(
+        &mut registry,
+        store.clone(),
+        server.gauges(),
+        args.legacy.cache_max_size,
+    );
+    // Probes must see the drain, so the admin server's own begins when the other is over.
+    let (admin_signal, admin_drain) = drain::channel();
+    serve_admin(
+        args.health_probe_bind_address,
+        Routes::default().with_probes(readiness.clone()),
+        &admin_drain,
+    )
+    .await?;
+    serve_admin(
+        args.metrics_bind_address,
+        Routes::default().with_metrics(registry),
+        &admin_drain,
+    )
+    .await?;
+    drop(admin_drain);
+
+    let (signal, watch) = drain::channel();
+    let serving = tokio::spawn(server.serve(store, authenticate, watch));
+    tokio::select! {
+        requested = drain::requested() => requested.map_err(AppError::Start)?,
+        served = serving => return served.map_err(io::Error::other).flatten().map_err(AppError::Start),
+    }
+    tracing::info!("draining");
+    running.clear();
+    if let Err(error) = signal.drain(args.drain_delay.saturating_add(DRAIN_TIMEOUT)).await {
+        tracing::warn!(%error, "closing the connections that are left");
+    }
+    // Its requests are answered at once: nothing is waited for.
+    let _ = admin_signal.drain(Duration::ZERO).await;
+    Ok(())
+}
+
+async fn serve_admin(address: BindAddress, routes: Routes, drain: &drain::Watch) -> Result<(), AppError> {
+    if let Some(address) = address.socket() {
+        let server = admin::Server::bind(address, routes).await?;
+        tokio::spawn(server.serve(drain.clone()));
+    }
+    Ok(())
+}
+
+fn settings(args: &Args) -> Settings {
+    let files = raise_file_limit();
+    Settings {
+        max_wait: args.max_wait,
+        timeouts: Timeouts::default(),
+        drain_delay: args.drain_delay,
+        max_connections: args
+            .max_connections
+            .unwrap_or_else(|| capacity::max_connections(memory_limit(), files)),
+    }
+}
+
+/// The process may have as many files as it could ask for, as Go programs do; the number, if there is a limit.
+fn raise_file_limit() -> Option<u64> {
+    let limit = getrlimit(Resource::Nofile);
+    let raised = Rlimit {
+        current: limit.maximum,
+        maximum: limit.maximum,
+    };
+    if setrlimit(Resource::Nofile, raised).is_ok() {
+        limit.maximum
+    } else {
+        limit.current
+    }
+}
+
+/// The container's memory limit in bytes, if it has one (cgroup v2).
+fn memory_limit() -> Option<u64> {
+    std::fs::read_to_string("/sys/fs/cgroup/memory.max")
+        .ok()?
+        .trim()
+        .parse()
+        .ok()
+}

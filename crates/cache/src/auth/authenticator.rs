@@ -1,0 +1,230 @@
+//! `TokenReviews`: authentication by the API server, asked as rarely as may be. Claims first, then the memo, then a review.
+//!
+//! Reviews are made by one task on the control runtime, so that no thread which serves requests ever opens a connection.
+
+use std::sync::Arc;
+use std::time::{Instant, SystemTime};
+
+use arc_swap::ArcSwap;
+use coraza_ruleset::{RuleSetKey, TokenDigest};
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinSet;
+
+use super::claims::Claims;
+use super::memo::{Memo, Subject, Verdict};
+use super::review::{Decision, Reviews};
+use super::token_review::Review;
+use super::{Access, Authenticate, BearerToken, Refusal};
+
+/// How many verdicts are remembered: ten times the gateway pods of a large cluster, at some 200 bytes each.
+const MEMO_CAPACITY: usize = 10_000;
+/// How many requests may wait to be looked at. At 20 reviews a second more would wait in vain.
+const QUEUE: usize = 1_024;
+
+/// Authenticates ServiceAccount tokens by TokenReview. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct TokenReviews {
+    /// Read by every request without a lock. It is copied to be changed, which the rate of reviews makes rare.
+    memo: Arc<ArcSwap<Memo>>,
+    queue: mpsc::Sender<Request>,
+}
+
+#[derive(Debug)]
+struct Request {
+    subject: Subject,
+    /// The token, for the API server only.
+    secret: Secret,
+    expires: SystemTime,
+    reply: oneshot::Sender<Verdict>,
+}
+
+/// A token that can't be printed.
+struct Secret(String);
+
+impl std::fmt::Debug for Secret {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Secret")
+    }
+}
+
+impl TokenReviews {
+    /// An authenticator and the task that makes its reviews, which must be spawned and ends with the last clone.
+    pub fn new(review: impl Review) -> (Self, impl Future<Output = ()> + Send) {
+        let (queue, requests) = mpsc::channel(QUEUE);
+        let memo = Arc::new(ArcSwap::from_pointee(Memo::new(MEMO_CAPACITY)));
+        (
+            Self {
+                memo: Arc::clone(&memo),
+                queue,
+            },
+            serve_reviews(review, memo, requests),
+        )
+    }
+
+    /// Forgets what is known about a token that was revoked: it is reviewed anew.
+    pub fn forget(&self, digest: &TokenDigest) {
+        self.memo.rcu(|memo| {
+            let mut memo = Memo::clone(memo);
+            memo.forget(digest);
+            memo
+        });
+    }
+}
+
+impl Authenticate for TokenReviews {
+    async fn authenticate(&self, token: &BearerToken<'_>, key: &RuleSetKey) -> Verdict {
+        let subject = (token.digest(), key.clone());
+        let remembered = self.memo.load().get(&subject, Instant::now()).cloned();
+        if let Some(verdict) = remembered {
+            return verdict.and_then(still_valid);
+        }
+        let expires = Claims::of(token.secret())?.admit(&key.audience(), SystemTime::now())?;
+        let (reply, verdict) = oneshot::channel();
+        let request = Request {
+            subject,
+            secret: Secret(token.secret().to_owned()),
+            expires,
+            reply,
+        };
+        // A full queue is twenty seconds and more of reviews; a closed one is a process that ends.
+        self.queue.try_send(request).map_err(|_| Refusal::Unavailable)?;
+        verdict.await.map_err(|_| Refusal::Unavailable)?
+    }
+}
+
+/// The memo's clock and the token's are different ones: when the second is set forward, the token may end before the memo.
+fn still_valid(access: Access) -> Verdict {
+    if access.expires > SystemTime::now() {
+        Ok(access)
+    } else {
+        Err(Refusal::Expired)
+    }
+}
+
+async fn serve_reviews(review: impl Review, memo: Arc<ArcSwap<Memo>>, mut requests: mpsc::Receiver<Request>) {
+    let mut reviews = Reviews::new(Instant::now());
+    let mut running = JoinSet::new();
+    loop {
+        tokio::select! {
+            request = requests.recv() => {
+                let Some(Request { subject, secret, expires, reply }) = request else { return };
+                // It may have been answered while this request was in the queue.
+                if let Some(verdict) = memo.load().get(&subject, Instant::now()) {
+                    let _ = reply.send(verdict.clone());
+                    continue;
+                }
+                match reviews.request(&subject, reply, Instant::now()) {
+                    Decision::Start => {
+                        let review = review.clone();
+                        running.spawn(async move {
+                            let verdict = review.review(secret.0, subject.1.clone()).await;
+                            (subject, verdict.map(|()| Access { expires, revoked: None }))
+                        });
+                    }
+                    Decision::Join => {}
+                    Decision::Exhausted { waiter, retry_after } => {
+                        let _ = waiter.send(Err(Refusal::Exhausted { retry_after }));
+                    }
+                }
+            }
+            Some(Ok((subject, verdict))) = running.join_next() => {
+                memo.rcu(|memo| {
+                    let mut memo = Memo::clone(memo);
+                    memo.insert(subject.clone(), verdict.clone(), Instant::now(), SystemTime::now());
+                    memo
+                });
+                for waiter in reviews.finish(&subject) {
+                    // Who no longer waits has gone away.
+                    let _ = waiter.send(verdict.clone());
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+    use base64::prelude::Engine as _;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    /// An API server that knows tokens whose signature is `good`, and counts.
+    #[derive(Clone, Default)]
+    struct Scripted {
+        calls: Arc<AtomicUsize>,
+    }
+
+    impl Review for Scripted {
+        async fn review(&self, token: String, _key: RuleSetKey) -> Result<(), Refusal> {
+            self.calls.fetch_add(1, Ordering::SeqCst);
+            tokio::task::yield_now().await;
+            if token.ends_with(".good") {
+                Ok(())
+            } else {
+                Err(Refusal::Unknown)
+            }
+        }
+    }
+
+    fn token(number: usize, signature: &str) -> String {
+        let claims = format!(r#"{{"aud":["coraza-cache:team/crs"],"exp":9999999999,"jti":{number}}}"#);
+        format!("e30.{}.{signature}", URL_SAFE_NO_PAD.encode(claims))
+    }
+
+    async fn ask(reviews: &TokenReviews, token: &str) -> Result<(), Refusal> {
+        let key = RuleSetKey::new("team", "crs").expect("key");
+        reviews.authenticate(&BearerToken::new(token), &key).await.map(|_| ())
+    }
+
+    #[tokio::test]
+    async fn a_token_is_asked_about_once() {
+        let server = Scripted::default();
+        let (reviews, task) = TokenReviews::new(server.clone());
+        let task = tokio::spawn(task);
+        let (good, bad) = (token(1, "good"), token(1, "bad"));
+        let together = tokio::join!(ask(&reviews, &good), ask(&reviews, &good), ask(&reviews, &bad));
+        assert_eq!(together, (Ok(()), Ok(()), Err(Refusal::Unknown)));
+        assert_eq!(
+            (ask(&reviews, &good).await, ask(&reviews, &bad).await),
+            (Ok(()), Err(Refusal::Unknown))
+        );
+        assert_eq!(server.calls.load(Ordering::SeqCst), 2);
+        reviews.forget(&TokenDigest::of(good.as_bytes()));
+        assert_eq!(ask(&reviews, &good).await, Ok(()));
+        assert_eq!(server.calls.load(Ordering::SeqCst), 3);
+        drop(reviews);
+        task.await.expect("ends with the last handle");
+    }
+
+    #[tokio::test]
+    async fn hopeless_tokens_never_reach_the_api_server() {
+        let server = Scripted::default();
+        let (reviews, task) = TokenReviews::new(server.clone());
+        tokio::spawn(task);
+        assert_eq!(ask(&reviews, "garbage").await, Err(Refusal::Malformed));
+        let key = RuleSetKey::new("team", "other").expect("key");
+        let other = reviews.authenticate(&BearerToken::new(&token(1, "good")), &key).await;
+        assert_eq!(other.map(|_| ()), Err(Refusal::OtherAudience));
+        assert_eq!(server.calls.load(Ordering::SeqCst), 0);
+    }
+
+    #[tokio::test]
+    async fn a_flood_of_tokens_is_told_to_return_and_known_tokens_are_not() {
+        let server = Scripted::default();
+        let (reviews, task) = TokenReviews::new(server.clone());
+        tokio::spawn(task);
+        let known = token(0, "good");
+        assert_eq!(ask(&reviews, &known).await, Ok(()));
+        let mut refused = 0;
+        for number in 1..=100 {
+            refused += usize::from(matches!(
+                ask(&reviews, &token(number, "bad")).await,
+                Err(Refusal::Exhausted { .. })
+            ));
+        }
+        assert!(refused >= 70, "{refused}");
+        assert_eq!(server.calls.load(Ordering::SeqCst), 101 - refused);
+        assert_eq!(ask(&reviews, &known).await, Ok(()));
+    }
+}

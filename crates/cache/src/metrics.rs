@@ -1,0 +1,165 @@
+//! What the cache tells about its contents and callers. Names and meaning are the Go operator's where it has them.
+
+use std::fmt;
+
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::{DescriptorEncoder, NoLabelSet};
+use prometheus_client::metrics::MetricType;
+use prometheus_client::registry::Registry;
+
+use crate::http::Gauges;
+use crate::store::{Store, Usage};
+
+/// Registers every metric of the store and the HTTP server.
+///
+/// `max_size` is what the Go operator's flag `--cache-max-size` says; nothing but a metric depends on it.
+pub fn register(registry: &mut Registry, store: Store, gauges: Gauges, max_size: u64) {
+    registry.register_collector(Box::new(gauges.requests.clone()));
+    registry.register_collector(Box::new(State {
+        store,
+        gauges,
+        max_size,
+    }));
+}
+
+/// Read when it is scraped: nothing is kept twice.
+#[derive(Debug)]
+struct State {
+    store: Store,
+    gauges: Gauges,
+    max_size: u64,
+}
+
+impl Collector for State {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        let Usage {
+            rulesets,
+            content,
+            bodies,
+        } = self.store.usage();
+        let Gauges {
+            requests: _,
+            waiters,
+            connections,
+        } = &self.gauges;
+        let count = |value: usize| i64::try_from(value).unwrap_or(i64::MAX);
+        for (name, help, value) in [
+            (
+                "coraza_cache_size_bytes",
+                "Rules and data files of all RuleSets",
+                count(content),
+            ),
+            (
+                "coraza_cache_body_bytes",
+                "Ready-made bodies, plain and compressed",
+                count(bodies),
+            ),
+            ("coraza_cache_instances", "RuleSets", count(rulesets)),
+            (
+                "coraza_cache_total_entries",
+                "Revisions: the latest one of each RuleSet",
+                count(rulesets),
+            ),
+            (
+                "coraza_cache_config_max_size_bytes",
+                "The Go operator's limit; nothing is collected here",
+                i64::try_from(self.max_size).unwrap_or(i64::MAX),
+            ),
+            (
+                "coraza_cache_waiting_polls",
+                "Requests that wait for news",
+                count(waiters.len()),
+            ),
+            (
+                "coraza_cache_connections",
+                "Open connections",
+                count(connections.open()),
+            ),
+            (
+                "coraza_cache_config_max_connections",
+                "Connections that may be open",
+                count(connections.max()),
+            ),
+        ] {
+            encoder
+                .encode_descriptor(name, help, None, MetricType::Gauge)?
+                .encode_gauge(&value)?;
+        }
+        let mut pruned = encoder.encode_descriptor(
+            "coraza_cache_gc_pruned_entries",
+            "Always 0: no old revision is kept",
+            None,
+            MetricType::Counter,
+        )?;
+        for reason in ["age", "size"] {
+            pruned
+                .encode_family(&[("reason", reason)])?
+                .encode_counter::<NoLabelSet, _, u64>(&0_u64, None)?;
+        }
+        for (name, help, value) in [
+            (
+                "coraza_cache_gc_size_limit_exceeded",
+                "Always 0: no old revision is kept",
+                0,
+            ),
+            (
+                "coraza_cache_connections_refused",
+                "Connections for which there was no room",
+                connections.refused(),
+            ),
+        ] {
+            encoder
+                .encode_descriptor(name, help, None, MetricType::Counter)?
+                .encode_counter::<NoLabelSet, _, u64>(&value, None)?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::Arc;
+
+    use coraza_ruleset::{CompiledRuleSet, Content, Revision, RuleSetKey, RulesText, Timestamp};
+    use prometheus_client::encoding::text::encode;
+
+    use crate::StoreUpdate;
+    use crate::http::capacity::Connections;
+    use crate::http::metrics::Requests;
+
+    #[test]
+    fn exposition() {
+        let (store, _compressor) = Store::new();
+        for name in ["a", "b"] {
+            let content = Content {
+                rules: RulesText::new([Arc::from("SecRuleEngine On")]),
+                ..Content::default()
+            };
+            let revision = Revision {
+                digest: content.digest(),
+                timestamp: Timestamp::from_unix_nanos(1),
+            };
+            let key = RuleSetKey::new("team", name).expect("key");
+            store.apply(StoreUpdate::Upsert(CompiledRuleSet { key, revision, content }));
+        }
+        let connections = Arc::new(Connections::new(1));
+        let gauges = Gauges {
+            requests: Requests::new(1),
+            waiters: Arc::default(),
+            connections: Arc::clone(&connections),
+        };
+        let address = [10, 0, 0, 1].into();
+        let permit = gauges
+            .waiters
+            .enter(&RuleSetKey::new("team", "a").expect("key"), address)
+            .zip(connections.admit(address));
+        assert!(connections.admit(address).is_none());
+        let mut registry = Registry::default();
+        register(&mut registry, store, gauges, 100 << 20);
+        let mut text = String::new();
+        encode(&mut text, &registry).expect("encoded");
+        drop(permit);
+        insta::assert_snapshot!(text);
+    }
+}
