@@ -20,6 +20,8 @@ pub struct Line<'a> {
     joints: Vec<(u32, u32)>,
     /// The lines of a back-tick block that ends the logical line.
     block: Option<Block<'a>>,
+    /// Whether the source ends before the line does; this has been reported.
+    unfinished: bool,
 }
 
 /// The lines between two back-ticks.
@@ -48,6 +50,11 @@ impl<'a> Line<'a> {
             at: 0,
             line: self,
         }
+    }
+
+    /// Whether the source ends before the line does, so that it can't be judged.
+    pub(crate) fn is_unfinished(&self) -> bool {
+        self.unfinished
     }
 
     pub(crate) fn block(&self) -> Option<&Block<'a>> {
@@ -203,6 +210,7 @@ pub(crate) fn lines<'a>(text: &'a [u8], diagnostics: &mut Diagnostics) -> Vec<Li
             start,
             joints: Vec::new(),
             block: None,
+            unfinished: false,
         };
         if is_dataset(bytes) && bytes.ends_with(b"`") {
             let opening = start + offset(bytes.len()) - 1;
@@ -210,7 +218,8 @@ pub(crate) fn lines<'a>(text: &'a [u8], diagnostics: &mut Diagnostics) -> Vec<Li
             line.block = Some(block(&mut physical, opening, diagnostics));
         } else if let Some(first) = bytes.strip_suffix(b"\\") {
             line.text = Cow::Borrowed(first);
-            if !join(&mut line, &mut physical) {
+            line.unfinished = !join(&mut line, &mut physical);
+            if line.unfinished {
                 let end = line.place_after(offset(line.text.len()));
                 let message = "the source ends inside a continuation";
                 let diagnostic = Diagnostic::error(Kind::UnclosedContinuation, Span::new(end, end + 1), message);

@@ -2,7 +2,7 @@
 
 use crate::error::{Diagnostic, Diagnostics, Kind, Severity};
 use crate::lexer::{self, Word};
-use crate::rules::{self, ActionName, DirectiveKind, DirectiveName};
+use crate::rules::{self, ActionName, DirectiveKind};
 use crate::span::{MAX_SOURCE_BYTES, Span};
 use crate::typed;
 
@@ -82,7 +82,14 @@ pub fn parse(text: &[u8]) -> Parsed {
     let mut swallowed = false;
     for line in &lines {
         // What follows an unclosed quote was meant to be part of it, up to the next directive.
-        if swallowed && DirectiveName::parse(line.word().split_space().0.bytes()).is_none() {
+        if swallowed && !directive::begins(line) {
+            continue;
+        }
+        if line.is_unfinished() {
+            directives.extend(directive::broken(line).map(|kind| rules::Directive {
+                kind,
+                span: line.span(),
+            }));
             continue;
         }
         let errors = context.diagnostics.errors();

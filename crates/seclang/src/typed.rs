@@ -65,21 +65,18 @@ pub(crate) fn directive(
 }
 
 fn default_action(name: Word<'_>, list: &[ast::Action<'_>], context: &mut Context) -> DirectiveKind {
-    let actions = actions::actions(list, context);
-    for (written, action) in list
-        .iter()
-        .filter_map(|action| Some((action, ActionName::parse(action.name.bytes())?)))
-    {
-        let forbidden = match action {
-            ActionName::Phase => continue,
-            ActionName::T => "transformations belong to rules",
-            ActionName::Block => "`block` means what the default says",
-            ActionName::Chain | ActionName::Skip | ActionName::SkipAfter => "it says which rule comes next",
-            metadata if metadata.is_metadata() => "it describes one rule",
-            _ => continue,
+    let mut actions = actions::actions(list, context);
+    for written in list {
+        let Some(action) = ActionName::parse(written.name.bytes()) else {
+            continue;
         };
-        let message = format!("`{action}` can't be a default: {forbidden}");
-        context.error(Kind::DefaultActionForbidden, written.text, message);
+        if action == ActionName::Block {
+            let message = "`block` means what the default says, so it says nothing here";
+            context.warn(Kind::DefaultActionForbidden, written.text, message);
+        } else if let Some(reason) = forbidden_default(action) {
+            let message = format!("`{action}` can't be a default: {reason}");
+            context.error(Kind::DefaultActionForbidden, written.text, message);
+        }
     }
     if actions.phase().is_none() {
         let hint = "add `phase:1` to `phase:5`: a default is of one phase";
@@ -87,13 +84,25 @@ fn default_action(name: Word<'_>, list: &[ast::Action<'_>], context: &mut Contex
     }
     if actions.disruptive().is_none() {
         let hint = "add `pass`, `deny` or another disruptive action, which `block` then stands for";
-        context.error_hint(
-            Kind::DefaultActionDisruptive,
-            name,
-            "`SecDefaultAction` needs a disruptive action",
-            hint,
-        );
+        let message = "`SecDefaultAction` needs a disruptive action";
+        context.error_hint(Kind::DefaultActionDisruptive, name, message, hint);
     }
+    actions.0 = actions
+        .0
+        .into_iter()
+        .filter(|action| action.name != ActionName::Block)
+        .collect();
     let phase = actions.phase().unwrap_or_default();
     DirectiveKind::DefaultAction(Arc::new(DefaultAction { phase, actions }))
+}
+
+/// Why an action can't be a default, if it can't.
+fn forbidden_default(action: ActionName) -> Option<&'static str> {
+    match action {
+        ActionName::Phase => None,
+        ActionName::T => Some("transformations belong to rules"),
+        ActionName::Chain | ActionName::Skip | ActionName::SkipAfter => Some("it says which rule comes next"),
+        metadata if metadata.is_metadata() => Some("it describes one rule"),
+        _ => None,
+    }
 }

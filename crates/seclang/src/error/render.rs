@@ -56,9 +56,20 @@ fn excerpt(text: &[u8], line: Span, span: Span) -> (String, String) {
     // A span over several lines is underlined to the end of its first one.
     let start = span.start.clamp(line.start, line.end);
     let end = span.end.clamp(start, line.end);
-    let before = printable(Span::new(line.start, start).slice(text), LEAD, Keep::End);
-    let marked = printable(Span::new(start, end).slice(text), WINDOW - LEAD, Keep::Start);
-    let room = WINDOW.saturating_sub(before.width + marked.width);
+    // A line that fits is shown whole, however its bytes must be written.
+    let fits = line.len() as usize <= WINDOW;
+    let (lead, most) = if fits {
+        (usize::MAX / 8, usize::MAX / 8)
+    } else {
+        (LEAD, WINDOW - LEAD)
+    };
+    let before = printable(Span::new(line.start, start).slice(text), lead, Keep::End);
+    let marked = printable(Span::new(start, end).slice(text), most, Keep::Start);
+    let room = if fits {
+        most
+    } else {
+        WINDOW.saturating_sub(before.width + marked.width)
+    };
     let after = printable(Span::new(end, line.end).slice(text), room, Keep::Start);
     let carets = format!("{}{}", " ".repeat(before.width), "^".repeat(marked.width.max(1)));
     (format!("{}{}{}", before.text, marked.text, after.text), carets)

@@ -102,7 +102,14 @@ fn update(rule: &mut Rule, changes: &[&Change<'_>], findings: &mut Findings) {
             }
             Selected::Actions(update) => match drafts.get_mut(update.member as usize) {
                 Some(draft) => draft.update_actions(update, change.location, findings),
-                None => no_rule(change, findings),
+                None => {
+                    let message = format!("rule {} has no member {} in its chain", update.id, update.member);
+                    let diagnostic = Diagnostic::warning(Kind::MatchesNoRule, change.location.span, message);
+                    findings.push(
+                        change.location.source,
+                        diagnostic.hint("the first rule of a chain is member 0"),
+                    );
+                }
             },
         }
     }

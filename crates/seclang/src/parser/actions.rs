@@ -9,6 +9,9 @@ use crate::lexer::Word;
 pub(crate) fn actions<'a>(text: Word<'a>, context: &mut Context) -> Vec<Action<'a>> {
     context.read(text);
     let mut list = Vec::new();
+    if text.trim().bytes().is_empty() {
+        return list;
+    }
     let mut element = Element::default();
     let mut escaped = false;
     for (at, byte) in text.bytes().iter().enumerate() {

@@ -54,19 +54,17 @@ pub(super) fn broken<'a>(line: &'a Line<'a>) -> Option<DirectiveKind> {
         DirectiveName::parse(name.bytes()),
         Some(DirectiveName::SecRule | DirectiveName::SecAction)
     );
-    // A guess, to keep the rules after it from being called wrong: `chain` stands at the end of most lists that have it.
-    let chain = rest.bytes().trim_ascii_end().trim_suffix_quote().ends_with(b"chain");
+    // A guess, to keep the rules after it from being called wrong.
+    let mut tokens = rest.bytes().split(|byte| matches!(byte, b',' | b'"' | b' ' | b'\t'));
+    let chain = tokens.any(|token| token.eq_ignore_ascii_case(b"chain"));
     is_rule.then_some(DirectiveKind::BrokenRule { chain })
 }
 
-trait TrimSuffixQuote {
-    fn trim_suffix_quote(&self) -> &Self;
-}
-
-impl TrimSuffixQuote for [u8] {
-    fn trim_suffix_quote(&self) -> &Self {
-        self.strip_suffix(b"\"").unwrap_or(self)
-    }
+/// Whether a line looks like the start of a directive, known or not, rather than like a part of the one before it.
+pub(super) fn begins(line: &Line<'_>) -> bool {
+    let name = line.word().split_space().0.bytes();
+    DirectiveName::parse(name).is_some()
+        || (name.starts_with(b"Sec") && name.get(3).is_some_and(u8::is_ascii_uppercase))
 }
 
 fn unknown(name: Word<'_>, context: &mut Context) {

@@ -44,10 +44,11 @@ fn variable<'a>(rest: Word<'a>, separators: &[u8], context: &mut Context) -> (Va
     let bytes = named.bytes();
     let end_of_name = bytes
         .iter()
-        .position(|byte| *byte == b':' || is_end(byte))
+        .position(|byte| matches!(byte, b':' | b'.') || is_end(byte))
         .unwrap_or(bytes.len());
     let (name, after) = named.split(end_of_name);
-    let (selector, after) = match after.strip(b':') {
+    // ModSecurity 3 takes `TX.name` for `TX:name`.
+    let (selector, after) = match after.strip(b':').or(after.strip(b'.')) {
         Some(selector) => selection(name, selector, is_end, context),
         None => (None, after),
     };

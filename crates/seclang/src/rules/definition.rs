@@ -60,7 +60,7 @@ pub struct Definition {
 pub struct DefaultAction {
     /// The phase of these rules.
     pub phase: Phase,
-    /// What they do; exactly one action is disruptive and not `block`.
+    /// What they do, without `block`, which would stand for itself; the disruptive one is `pass` if there is none.
     pub actions: Actions,
 }
 

@@ -27,7 +27,8 @@ pub(super) fn actions(list: &[ast::Action<'_>], context: &mut Context) -> Action
         };
         let bit = 1 << (name as u64);
         if !name.is_repeatable() && seen & bit != 0 {
-            duplicate(name, written.text, context);
+            let message = format!("`{name}` stands here twice, the last one counts");
+            context.warn(Kind::DuplicateAction, written.text, message);
         }
         seen |= bit;
         if name.is_disruptive()
@@ -57,20 +58,6 @@ fn known(name: Word<'_>, context: &mut Context) -> Option<ActionName> {
             .push(Diagnostic::error(Kind::UnknownAction, name.span(), message).suggest("", nearest));
     }
     known
-}
-
-/// Two ids or phases can't both be meant; of other actions the last one counts.
-fn duplicate(name: ActionName, word: Word<'_>, context: &mut Context) {
-    match name {
-        ActionName::Id | ActionName::Phase => {
-            context.error(Kind::DuplicateAction, word, format!("a rule has one `{name}` only"));
-        }
-        _ => context.warn(
-            Kind::DuplicateAction,
-            word,
-            format!("`{name}` stands here twice, the last one counts"),
-        ),
-    }
 }
 
 /// The value of an action; nothing if it can't be used.

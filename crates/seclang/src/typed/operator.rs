@@ -19,9 +19,19 @@ pub(super) fn operator(written: &ast::Operator<'_>, context: &mut Context) -> Op
         name: written_name,
         argument: word,
     } = *written;
-    let name = written_name
-        .map_or(Some(OperatorName::Rx), |name| known(name, context))
-        .unwrap_or(OperatorName::NoMatch);
+    let Some(name) = written_name.map_or(Some(OperatorName::Rx), |name| known(name, context)) else {
+        let argument = Template {
+            text: text(word),
+            macros: Box::default(),
+        };
+        return Operator {
+            name: OperatorName::NoMatch,
+            negated,
+            argument,
+            operand: Operand::Opaque,
+            span: whole.span(),
+        };
+    };
     outside_sandbox(name, written, context);
     let kind = name.operand();
     let argument = match kind {
