@@ -5,7 +5,7 @@
 mod component;
 mod control;
 mod pki;
-mod port;
+pub(crate) mod port;
 mod state;
 mod supervisor;
 
@@ -89,7 +89,7 @@ impl Cluster {
         // Its tools are provided here, where progress is seen; the supervisor's output goes to a file.
         crate::tools::cluster().await?;
         prepare(dir)?;
-        let supervisor = Program::ended_by(end, std::env::current_exe()?)
+        let supervisor = Program::ended_by(end, this_program())
             .args(["cluster", "run", "--dir"])
             .arg(dir);
         let mut supervisor = supervisor.start_logged(&supervisor_log(dir))?;
@@ -108,6 +108,11 @@ impl Cluster {
         self.supervisor.detach();
         self.state
     }
+}
+
+/// This very program: its file may have been replaced by the build that we have just run.
+fn this_program() -> PathBuf {
+    format!("/proc/{}/exe", std::process::id()).into()
 }
 
 /// Waits for the state file, which the supervisor writes when everything answers.

@@ -8,6 +8,7 @@
 
 mod ci;
 mod cluster;
+mod demo;
 mod generate;
 mod program;
 mod test;
@@ -41,6 +42,8 @@ enum Command {
     Cluster(cluster::Args),
     /// Run the tests: unit, property, golden and end to end
     Test(test::Args),
+    /// See it work: an API server, a controller, two caches and the Core Rule Set, with the commands that a person would type
+    Demo(demo::Args),
     /// What CI runs: formatting, lints, generated files, tests
     Ci,
 }
@@ -75,6 +78,7 @@ async fn run(command: Command) -> Result<()> {
         Command::Generate(args) => generate::run(&args).await,
         Command::Cluster(args) => cluster::run(args).await,
         Command::Test(args) => test::run(&args).await,
+        Command::Demo(args) => demo::run(&args).await,
         Command::Ci => ci::run().await,
     }
 }

@@ -18,7 +18,7 @@ use anyhow::{Context, Result, bail};
 use self::counts::Counts;
 use self::suite::{Runner, Selection, Suite};
 use crate::cluster::Cluster;
-use crate::workspace::{self, Build};
+use crate::workspace::{self, Build, Tests};
 
 /// The longest that a suite may take; the slowest takes a tenth of it.
 const SUITE_PATIENCE: Duration = Duration::from_secs(15 * 60);
@@ -57,7 +57,7 @@ impl Args {
 pub(crate) async fn run(args: &Args) -> Result<()> {
     let started = Instant::now();
     eprintln!("building the workspace and its tests (about 4 min with nothing cached)");
-    let build = workspace::build(true).await?;
+    let build = workspace::build(tests(&args.suites)).await?;
     let selection = Selection {
         fast: args.fast,
         named: &args.suites,
@@ -94,6 +94,15 @@ pub(crate) async fn run(args: &Args) -> Result<()> {
         results.push((suite.name.as_str(), run.execute().await?));
     }
     report(&results, &args.require, started.elapsed())
+}
+
+/// What has to be built for these suites: files alone if each names one.
+fn tests(suites: &[String]) -> Tests<'_> {
+    let files: Option<Vec<&str>> = suites
+        .iter()
+        .map(|suite| suite.split_once('/').map(|(_, file)| file))
+        .collect();
+    files.filter(|files| !files.is_empty()).map_or(Tests::All, Tests::Files)
 }
 
 /// What tests may use, by environment variable.

@@ -56,17 +56,28 @@ impl Build {
     }
 }
 
-/// Builds the workspace's programs and, if asked, its tests, both in the dev profile by one command: the same features, so everything is compiled once.
-pub(crate) async fn build(tests: bool) -> Result<Build> {
-    let mut cargo = cargo().args([
+/// What to build beside the workspace's programs.
+pub(crate) enum Tests<'a> {
+    None,
+    All,
+    /// Only files of these names under `tests/`: what a developer who works on one of them waits for.
+    Files(Vec<&'a str>),
+}
+
+/// Builds the workspace's programs and tests in the dev profile by one command: the same features for all, so that everything is compiled once.
+pub(crate) async fn build(tests: Tests<'_>) -> Result<Build> {
+    let cargo = cargo().args([
         "build",
         "--workspace",
         "--bins",
         "--message-format=json-render-diagnostics",
     ]);
-    if tests {
-        cargo = cargo.arg("--tests");
-    }
+    let cargo = match &tests {
+        Tests::None => cargo,
+        Tests::All => cargo.arg("--tests"),
+        Tests::Files(files) => cargo.args(files.iter().map(|file| format!("--test={file}"))),
+    };
+    let wanted = !matches!(tests, Tests::None);
     let output = cargo.stdout_with_stderr_shown().await?;
     let mut build = Build::default();
     for message in Message::parse_stream(output.as_bytes()) {
@@ -74,7 +85,7 @@ pub(crate) async fn build(tests: bool) -> Result<Build> {
             build.add(artifact)?;
         }
     }
-    if tests && build.tests.is_empty() {
+    if wanted && build.tests.is_empty() {
         bail!("the build made no test binary");
     }
     Ok(build)

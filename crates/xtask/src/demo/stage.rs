@@ -1,0 +1,252 @@
+//! What the demo runs on: a cluster, a controller and two caches, each a process of its own, and the shell to reach them.
+
+use std::cell::RefCell;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+
+use super::Args;
+use super::certificates;
+use super::poll::Target;
+use super::shell::Shell;
+use crate::cluster::{Cluster, port};
+use crate::program::{End, Program, Running};
+use crate::tools;
+use crate::workspace::{self, Build};
+
+/// Where the demo's objects are.
+pub(super) const NAMESPACE: &str = "coraza-demo";
+
+/// How often it is looked whether a process has ended.
+const WATCH: Duration = Duration::from_millis(100);
+
+/// The ports that all of them were given.
+pub(super) struct Ports {
+    grpc: u16,
+    pub(super) controller_health: u16,
+    pub(super) controller_metrics: u16,
+    pub(super) caches: [u16; 2],
+    caches_health: [u16; 2],
+}
+
+/// All of it. Dropping it ends every process.
+pub(super) struct Stage {
+    pub(super) shell: Shell,
+    pub(super) ports: Ports,
+    dir: PathBuf,
+    end: End,
+    binaries: [PathBuf; 2],
+    kubeconfigs: [PathBuf; 2],
+    // Ended before the cluster.
+    actors: RefCell<Vec<(&'static str, Running)>>,
+    cluster: Option<Cluster>,
+}
+
+impl Stage {
+    /// Starts or finds the cluster, and makes the certificates and the shell.
+    pub(super) async fn set(args: &Args, build: &Build, rules: &Path) -> Result<Self> {
+        let dir = workspace::work_dir().join("demo");
+        std::fs::create_dir_all(&dir)?;
+        let mut shell = Shell::default();
+        let controller = build.program("coraza-controller")?.to_owned();
+        let cache = build.program("coraza-cache")?.to_owned();
+        let programs = controller.parent().context("a program in no folder")?.to_owned();
+        println!("\n== A Kubernetes API server");
+        let (cluster, kubeconfigs) = match &args.context {
+            Some(context) => {
+                shell.add_to_path(&[&programs])?;
+                let kubeconfig = dir.join("kubeconfig");
+                shell
+                    .quietly(&format!(
+                        "umask 077; kubectl config view --minify --flatten --context={context} > {}",
+                        kubeconfig.display()
+                    ))
+                    .await?;
+                shell.export("KUBECONFIG", &kubeconfig);
+                (None, [kubeconfig.clone(), kubeconfig])
+            }
+            None => {
+                let kubectl = tools::cluster().await?.kubectl;
+                let cluster = if args.keep {
+                    Cluster::start_detachable(&dir.join("cluster")).await?
+                } else {
+                    Cluster::start(&dir.join("cluster")).await?
+                };
+                shell.add_to_path(&[&programs, kubectl.parent().context("kubectl in no folder")?])?;
+                shell.export("KUBECONFIG", &cluster.state.kubeconfig);
+                let kubeconfigs = [
+                    cluster.state.controller_kubeconfig.clone(),
+                    cluster.state.cache_kubeconfig.clone(),
+                ];
+                (Some(cluster), kubeconfigs)
+            }
+        };
+        shell.export("CORE_RULE_SET", rules.join("rules/@owasp_crs"));
+        certificates::create(&dir)?;
+        let [
+            grpc,
+            controller_health,
+            controller_metrics,
+            cache_0,
+            cache_1,
+            health_0,
+            health_1,
+        ] = port::free()?;
+        let ports = Ports {
+            grpc,
+            controller_health,
+            controller_metrics,
+            caches: [cache_0, cache_1],
+            caches_health: [health_0, health_1],
+        };
+        let end = if args.keep {
+            End::TerminateUnlessDetached
+        } else {
+            End::Kill
+        };
+        Ok(Self {
+            shell,
+            ports,
+            dir,
+            end,
+            binaries: [controller, cache],
+            kubeconfigs,
+            actors: RefCell::default(),
+            cluster,
+        })
+    }
+
+    /// Whether the cluster is the demo's own.
+    pub(super) fn own_cluster(&self) -> bool {
+        self.cluster.is_some()
+    }
+
+    /// Starts the controller, and waits until it is ready.
+    pub(super) async fn start_controller(&self) -> Result<()> {
+        let Ports {
+            grpc,
+            controller_health,
+            controller_metrics,
+            ..
+        } = self.ports;
+        let [kubeconfig, _] = &self.kubeconfigs;
+        let [binary, _] = &self.binaries;
+        let controller = Program::ended_by(self.end, binary)
+            .arg(format!("--grpc-bind-address=127.0.0.1:{grpc}"))
+            .arg(format!("--health-probe-bind-address=127.0.0.1:{controller_health}"))
+            .arg(format!("--metrics-bind-address=127.0.0.1:{controller_metrics}"))
+            .arg(format!("--tls-dir={}", self.dir.join("coraza-controller").display()));
+        // The Lease is where the rights are: an operator that is already in the cluster has its own in coraza-system.
+        let namespace = if self.own_cluster() { "coraza-system" } else { NAMESPACE };
+        let controller = self
+            .shell
+            .program(controller)
+            .env("KUBECONFIG", kubeconfig)
+            .env("POD_NAMESPACE", namespace)
+            .env("POD_NAME", "coraza-controller-0");
+        self.start("coraza-controller-0", controller)?;
+        self.ready(controller_health).await
+    }
+
+    /// Starts both caches, and waits until they are ready.
+    pub(super) async fn start_caches(&self) -> Result<()> {
+        let [_, kubeconfig] = &self.kubeconfigs;
+        let [_, binary] = &self.binaries;
+        for (name, (port, health)) in ["coraza-cache-0", "coraza-cache-1"]
+            .into_iter()
+            .zip(self.ports.caches.into_iter().zip(self.ports.caches_health))
+        {
+            let cache = Program::ended_by(self.end, binary)
+                .arg(format!("--controller-address=127.0.0.1:{}", self.ports.grpc))
+                .arg("--cache-server-bind-address=127.0.0.1")
+                .arg(format!("--cache-server-port={port}"))
+                .arg(format!("--health-probe-bind-address=127.0.0.1:{health}"))
+                .arg(format!("--tls-dir={}", self.dir.join("coraza-cache").display()));
+            self.start(
+                name,
+                self.shell
+                    .program(cache)
+                    .env("KUBECONFIG", kubeconfig)
+                    .env("POD_NAME", name),
+            )?;
+        }
+        for health in self.ports.caches_health {
+            self.ready(health).await?;
+        }
+        Ok(())
+    }
+
+    fn start(&self, name: &'static str, program: Program) -> Result<()> {
+        let log = self.dir.join(format!("{name}.log"));
+        let running = program.start_logged(&log)?;
+        println!("$ {} > {} 2>&1 &", running.line(), log.display());
+        // A test of the demo reads this line.
+        println!("{name}: pid {}", running.pid().context("it ended at once")?);
+        self.actors.borrow_mut().push((name, running));
+        Ok(())
+    }
+
+    async fn ready(&self, port: u16) -> Result<()> {
+        Target {
+            port,
+            path: "/readyz",
+            token: "",
+        }
+        .until("readiness", |_| true)
+        .await
+        .map(drop)
+    }
+
+    /// Takes a process out of those that must not end.
+    pub(super) fn dismiss(&self, name: &str) -> Result<Running> {
+        let mut actors = self.actors.borrow_mut();
+        let index = actors
+            .iter()
+            .position(|(actor, _)| *actor == name)
+            .with_context(|| format!("{name} doesn't run"))?;
+        Ok(actors.remove(index).1)
+    }
+
+    /// Waits for a process to end that should not.
+    pub(super) async fn unexpected_end(&self) -> anyhow::Error {
+        loop {
+            for (name, running) in self.actors.borrow_mut().iter_mut() {
+                if let Some(status) = running.ended() {
+                    return anyhow::anyhow!(
+                        "{name} ended ({status}); its log is {}",
+                        self.dir.join(format!("{name}.log")).display()
+                    );
+                }
+            }
+            tokio::time::sleep(WATCH).await;
+        }
+    }
+
+    /// Leaves everything running and says how to use it and how to end it.
+    pub(super) fn keep(self) -> Result<()> {
+        let mut pids = Vec::new();
+        for (_, running) in self.actors.into_inner() {
+            pids.extend(running.pid().map(|pid| pid.to_string()));
+            running.detach();
+        }
+        println!("\nAll of it is still running. The `export` lines above make a shell that reaches it; to end it:");
+        println!("kill {}", pids.join(" "));
+        match self.cluster.map(Cluster::detach) {
+            Some(state) => println!("cargo xtask cluster stop --dir {}", state.dir.display()),
+            None => println!("kubectl delete namespace {NAMESPACE}"),
+        }
+        Ok(())
+    }
+
+    /// Ends everything; in a cluster that isn't ours, what the demo put there too, but for the CRDs.
+    pub(super) async fn clear(self) -> Result<()> {
+        if !self.own_cluster() {
+            self.shell.run(&format!("kubectl delete namespace {NAMESPACE}")).await?;
+        }
+        if self.actors.borrow().is_empty() {
+            bail!("no process was left at the end");
+        }
+        Ok(())
+    }
+}
