@@ -5,7 +5,6 @@
 //! is *not* there.
 
 pub mod index;
-pub mod intern;
 pub mod metrics;
 pub mod object;
 pub mod references;
@@ -14,6 +13,7 @@ pub mod store;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use coraza_compiler::Compiler;
 use coraza_runtime::backoff::{Backoff, random};
 use coraza_runtime::log::chain;
 use coraza_runtime::readiness::Latch;
@@ -24,7 +24,6 @@ use tokio::sync::watch;
 
 use crate::queue::Queue;
 use crate::watch::index::{Index, Indexed};
-use crate::watch::intern::Interner;
 use crate::watch::metrics::Metrics;
 use crate::watch::object::decode;
 use crate::watch::store::{Event, Object};
@@ -46,7 +45,7 @@ pub struct Watched {
 struct Shared {
     // A std mutex: it is held for look-ups, and nothing awaits under it.
     index: Mutex<Index>,
-    interner: Interner,
+    compiler: Arc<Compiler>,
     queue: Queue,
     metrics: Metrics,
     synced: watch::Sender<bool>,
@@ -54,13 +53,13 @@ struct Shared {
 }
 
 impl Watched {
-    /// Watches that have seen nothing yet. `ready` is set once all of them were complete.
+    /// Watches that have seen nothing yet. Texts are interned by the compiler, which parses each once; `ready` is set once all of them were complete.
     #[must_use]
-    pub fn new(queue: Queue, metrics: Metrics, ready: Latch) -> Self {
+    pub fn new(queue: Queue, compiler: Arc<Compiler>, metrics: Metrics, ready: Latch) -> Self {
         let (synced, _) = watch::channel(false);
         let shared = Shared {
             index: Mutex::default(),
-            interner: Interner::default(),
+            compiler,
             queue,
             metrics,
             synced,
@@ -117,7 +116,7 @@ impl Watched {
 
     fn decoded<V: Indexed>(&self, event: watcher::Event<DynamicObject>) -> Option<Event<V>> {
         let view = |object| {
-            let (key, object) = decode::<V>(object, &self.shared.interner)?;
+            let (key, object) = decode::<V>(object, &self.shared.compiler)?;
             if let Object::Unknown(unreadable) = &object {
                 tracing::warn!(kind = V::KIND, object = %key, error = unreadable.why, "failed to decode an object");
                 self.shared.metrics.undecodable(V::KIND);
@@ -130,7 +129,7 @@ impl Watched {
             watcher::Event::InitApply(object) => view(object).map(|(key, object)| Event::InitApply(key, object))?,
             watcher::Event::Apply(object) => view(object).map(|(key, object)| Event::Apply(key, object))?,
             watcher::Event::Delete(object) => {
-                decode::<V>(object, &self.shared.interner).map(|(key, _)| Event::Delete(key))?
+                decode::<V>(object, &self.shared.compiler).map(|(key, _)| Event::Delete(key))?
             }
         })
     }

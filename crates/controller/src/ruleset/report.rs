@@ -1,143 +1,211 @@
-//! From how a revision's delivery goes to what the RuleSet's status should say. Pure.
+//! `Report`: from what was found about a RuleSet to its status and the Events that go with it. Pure.
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
-use coraza_ruleset::Revision;
+use coraza_api::RuleSetStatus;
+use coraza_api::condition::{condition_type, reason};
+use coraza_api::ruleset::{Diagnostic, Severity};
+use coraza_api::status::{RevisionStatus, condition};
+use coraza_compiler::{Compilation, CompileError, Diagnostics, LocatedDiagnostic, Profile};
+use coraza_ruleset::{Revision, RuleSetKey};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use crate::publish::Delivery;
+use crate::ruleset::resolve::Unresolved;
+use crate::ruleset::verdict::{Verdict, judge};
+use crate::status::conditions::Outcome;
+use crate::status::diagnostics::bounded;
+use crate::status::events::Event;
+use crate::status::outcome;
+use crate::watch::object::RuleSetView;
 
-/// How long the caches may take to answer before those that did count as all: one status write per revision, not one per cache.
-pub const ANSWER_TIME: Duration = Duration::from_secs(5);
+/// How many RuleSources get an Event of their own when a RuleSet becomes invalid: a person starts with the first.
+const MAX_SOURCE_EVENTS: usize = 10;
 
-/// What a status says of a revision whose content is good.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Verdict {
-    /// A cache serves it: Ready.
-    Cached,
-    /// No cache has it and none is there to take it.
-    AwaitingCache,
-    /// Every cache that answered refused it, for these reasons.
-    Rejected(Vec<String>),
-    /// Nobody can say yet: the status stays, unless it says nothing at all. Look again after this long, if nothing happens before.
-    Undecided(Option<Duration>),
+/// What was found about a RuleSet.
+#[derive(Debug)]
+pub enum Finding {
+    /// Something that it names is missing.
+    Unresolved(Unresolved),
+    /// It doesn't compile.
+    Broken(CompileError),
+    /// It compiles, and its delivery stands so since this long.
+    Good(Arc<Compilation>, Delivery, Duration),
 }
 
-/// What the status said when it was read last.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Standing {
-    /// The revision that its Ready condition was True for.
-    pub ready: Option<Revision>,
+/// What to tell.
+#[derive(Debug)]
+pub struct Report {
+    /// The status as it should be.
+    pub status: RuleSetStatus,
+    /// The Event that goes with it, if its state changes.
+    pub event: Option<Event>,
+    /// Events about sources, by name: what is wrong with them in this RuleSet.
+    pub source_events: Vec<(Arc<str>, Event)>,
+    /// When to look again, if nothing happens before.
+    pub again: Option<Duration>,
 }
 
-/// Judges a revision by what the caches answered, `age` after it was published by this process.
-///
-/// A RuleSet that is Ready stays so while a new good revision is under way, and one that was Ready for this very revision before
-/// this process started stays so without being asked again.
-#[must_use]
-pub fn judge(delivery: &Delivery, standing: Standing, age: Duration) -> Verdict {
-    let in_time = age < ANSWER_TIME;
-    if standing.ready == Some(delivery.revision) && (delivery.nacked.is_empty() || in_time) {
-        return Verdict::Cached;
+impl Report {
+    /// The report on a RuleSet.
+    #[must_use]
+    pub fn new(key: &RuleSetKey, ruleset: &RuleSetView, finding: &Finding, profile: Profile, now: &Time) -> Self {
+        match finding {
+            Finding::Unresolved(unresolved) => {
+                let outcome = outcome::broken(unresolved.reason(), unresolved);
+                Self::of(ruleset, &outcome, None, Vec::new(), now)
+            }
+            Finding::Broken(error) => {
+                let diagnostics = error.diagnostics().map(listed).unwrap_or_default();
+                let report = Self::of(ruleset, &broken(error), None, diagnostics, now);
+                let news = report.event.is_some();
+                Self {
+                    source_events: if news { source_events(key, error) } else { Vec::new() },
+                    ..report
+                }
+            }
+            Finding::Good(compilation, delivery, age) => {
+                let warnings = listed(&compilation.warnings);
+                let revision = revision_status(delivery, compilation.rules);
+                match judge(delivery, ready_for(&ruleset.status), *age) {
+                    Verdict::Cached => {
+                        let unsupported =
+                            (!compilation.unsupported.is_empty()).then(|| profile.message(&compilation.unsupported));
+                        let outcome = outcome::rules_cached(key, &revision, unsupported.as_deref());
+                        Self::of(ruleset, &outcome, Some(revision), warnings, now)
+                    }
+                    Verdict::AwaitingCache => Self::of(ruleset, &outcome::awaiting_cache(), None, warnings, now),
+                    Verdict::Rejected(refusals) => {
+                        let outcome = outcome::cache_rejected(&revision, &refusals);
+                        Self::of(ruleset, &outcome, None, warnings, now)
+                    }
+                    Verdict::Undecided(again) => Self {
+                        again,
+                        ..Self::undecided(ruleset, now)
+                    },
+                }
+            }
+        }
     }
-    let all_answered = delivery.connected > 0 && delivery.is_settled();
-    if in_time && !all_answered {
-        return Verdict::Undecided(Some(ANSWER_TIME.saturating_sub(age)));
+
+    /// The status that says an outcome. Without a new revision it keeps the last good one.
+    fn of(
+        ruleset: &RuleSetView,
+        outcome: &Outcome,
+        revision: Option<RevisionStatus>,
+        diagnostics: Vec<Diagnostic>,
+        now: &Time,
+    ) -> Self {
+        let current = &ruleset.status;
+        let status = RuleSetStatus {
+            conditions: outcome.apply(&current.conditions, ruleset.meta.generation, now),
+            revision: revision.or_else(|| current.revision.clone()),
+            diagnostics,
+        };
+        Self {
+            status,
+            event: Event::of(outcome, &current.conditions),
+            source_events: Vec::new(),
+            again: None,
+        }
     }
-    if delivery.acked > 0 {
-        return Verdict::Cached;
+
+    /// The status as it is: one that says nothing yet says that work is under way.
+    fn undecided(ruleset: &RuleSetView, now: &Time) -> Self {
+        let current = &ruleset.status;
+        if condition(&current.conditions, condition_type::READY).is_none() {
+            return Self::of(ruleset, &outcome::reconciling(), None, current.diagnostics.clone(), now);
+        }
+        Self {
+            status: current.clone(),
+            event: None,
+            source_events: Vec::new(),
+            again: None,
+        }
     }
-    if !delivery.nacked.is_empty() {
-        let reasons = delivery
-            .nacked
-            .iter()
-            .map(|nack| format!("{}: {}", nack.replica, nack.detail));
-        return Verdict::Rejected(reasons.collect());
+}
+
+/// The revision that the RuleSet's Ready condition is True for.
+fn ready_for(status: &RuleSetStatus) -> Option<Revision> {
+    let ready = condition(&status.conditions, condition_type::READY)?;
+    (ready.status == "True").then(|| status.revision.as_ref().and_then(crate::watch::object::parse_revision))?
+}
+
+fn revision_status(delivery: &Delivery, rules: usize) -> RevisionStatus {
+    let Revision { digest, timestamp } = delivery.revision;
+    RevisionStatus {
+        uuid: digest.uuid().to_string(),
+        digest: digest.to_string(),
+        timestamp: timestamp.to_string(),
+        bytes: delivery.bytes,
+        rules: u64::try_from(rules).unwrap_or(u64::MAX),
     }
-    // Nobody answered. Whoever is Ready stays it, for the last revision is served somewhere; all others wait for a cache.
-    if standing.ready.is_some() && delivery.ever_connected {
-        Verdict::Undecided(None)
-    } else {
-        Verdict::AwaitingCache
+}
+
+/// What is wrong with the rules, as the conditions say it: with source, line, column and a caret.
+fn broken(error: &CompileError) -> Outcome {
+    let reason = match error {
+        CompileError::InvalidSource { .. } => reason::REFERENCED_RULE_SOURCE_INVALID,
+        CompileError::InvalidRuleSet { .. } => reason::INVALID_RULE_SET,
+        CompileError::UnsupportedRules { .. } => reason::UNSUPPORTED_RULES,
+        CompileError::OversizedRules(_) => reason::OVERSIZED_RULES,
+    };
+    match error.diagnostics() {
+        Some(diagnostics) => outcome::broken(reason, format_args!("{error}\n{diagnostics}")),
+        None => outcome::broken(reason, error),
     }
+}
+
+/// For the owner of each source that has an error only together with others: its own errors are in its own status.
+fn source_events(key: &RuleSetKey, error: &CompileError) -> Vec<(Arc<str>, Event)> {
+    let CompileError::InvalidRuleSet { diagnostics } = error else {
+        return Vec::new();
+    };
+    let errors = diagnostics
+        .list
+        .iter()
+        .filter(|diagnostic| diagnostic.severity == coraza_compiler::Severity::Error);
+    let mut first_by_source = BTreeMap::new();
+    for diagnostic in errors {
+        first_by_source.entry(&diagnostic.source).or_insert(diagnostic);
+    }
+    let event = |(source, diagnostic): (&Arc<str>, &LocatedDiagnostic)| {
+        (
+            Arc::clone(source),
+            Event::invalid_in_ruleset(key.name(), &diagnostic.to_string()),
+        )
+    };
+    first_by_source.into_iter().take(MAX_SOURCE_EVENTS).map(event).collect()
+}
+
+/// Diagnostics as a status lists them.
+fn listed(diagnostics: &Diagnostics) -> Vec<Diagnostic> {
+    bounded(diagnostics.list.iter().map(|diagnostic| {
+        let LocatedDiagnostic {
+            source,
+            line,
+            column,
+            severity,
+            message,
+            hint,
+            rendered: _,
+        } = diagnostic;
+        Diagnostic {
+            source: source.to_string(),
+            line: *line,
+            column: *column,
+            severity: match severity {
+                coraza_compiler::Severity::Error => Severity::Error,
+                coraza_compiler::Severity::Warning => Severity::Warning,
+            },
+            message: hint
+                .as_ref()
+                .map_or_else(|| message.clone(), |hint| format!("{message} ({hint})")),
+        }
+    }))
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::publish::Nack;
-    use coraza_ruleset::{Digest, Timestamp};
-
-    fn revision(number: u8) -> Revision {
-        Revision {
-            digest: Digest::new([number; 32]),
-            timestamp: Timestamp::from_unix_nanos(number.into()),
-        }
-    }
-
-    fn delivery(connected: usize, acked: usize, nacked: usize) -> Delivery {
-        let nack = |number| Nack {
-            replica: format!("cache-{number}"),
-            detail: "too large".into(),
-        };
-        Delivery {
-            revision: revision(2),
-            bytes: 1,
-            connected,
-            acked,
-            nacked: (0..nacked).map(nack).collect(),
-            ever_connected: connected > 0,
-        }
-    }
-
-    #[test]
-    fn one_verdict_per_revision_when_all_answered_or_time_is_up() {
-        let rejected = || Verdict::Rejected(vec!["cache-0: too large".into()]);
-        let rest = |seconds| Verdict::Undecided(Some(Duration::from_secs(seconds)));
-        let (never, before, this) = (None, Some(revision(1)), Some(revision(2)));
-        for (answers, ready, seconds, verdict) in [
-            ((0, 0, 0), never, 0, rest(5)),
-            ((0, 0, 0), never, 5, Verdict::AwaitingCache),
-            ((0, 0, 0), before, 9, Verdict::AwaitingCache),
-            ((0, 0, 0), this, 0, Verdict::Cached),
-            ((2, 0, 0), never, 0, rest(5)),
-            ((2, 1, 0), never, 1, rest(4)),
-            ((2, 1, 0), before, 5, Verdict::Cached),
-            ((2, 2, 0), never, 0, Verdict::Cached),
-            ((2, 1, 1), never, 0, Verdict::Cached),
-            ((1, 0, 1), never, 0, rejected()),
-            ((2, 0, 1), before, 4, rest(1)),
-            ((2, 0, 1), before, 5, rejected()),
-            ((1, 0, 1), this, 0, Verdict::Cached),
-            ((1, 0, 1), this, 5, rejected()),
-            ((2, 0, 0), never, 5, Verdict::AwaitingCache),
-            ((2, 0, 0), before, 5, Verdict::Undecided(None)),
-        ] {
-            let (connected, acked, nacked) = answers;
-            let judged = judge(
-                &delivery(connected, acked, nacked),
-                Standing { ready },
-                Duration::from_secs(seconds),
-            );
-            assert_eq!(judged, verdict, "{answers:?} {ready:?} {seconds}");
-        }
-    }
-
-    #[test]
-    fn caches_that_went_away_do_not_flip_a_status() {
-        let gone = Delivery {
-            ever_connected: true,
-            ..delivery(0, 0, 0)
-        };
-        assert_eq!(
-            judge(
-                &gone,
-                Standing {
-                    ready: Some(revision(1))
-                },
-                ANSWER_TIME
-            ),
-            Verdict::Undecided(None)
-        );
-        assert_eq!(judge(&gone, Standing::default(), ANSWER_TIME), Verdict::AwaitingCache);
-    }
-}
+mod tests;

@@ -5,10 +5,10 @@
 use std::fmt;
 use std::sync::Arc;
 
-use bytes::Bytes;
 use coraza_api::metadata::annotation;
 use coraza_api::status::RevisionStatus;
 use coraza_api::{Engine, RuleData, RuleDataSpec, RuleSet, RuleSetSpec, RuleSetStatus, RuleSource, RuleSourceSpec};
+use coraza_compiler::{Compiler, data_file};
 use coraza_ruleset::{DataFiles, Revision};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, ObjectMeta};
 use kube::core::{ApiResource, DynamicObject};
@@ -16,7 +16,6 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use crate::watch::intern::Interner;
 use crate::watch::store::{Object, Unreadable};
 
 /// The namespace and name of an object of any kind. Cheap to clone.
@@ -74,22 +73,22 @@ pub trait View: Sized + Send + Sync + 'static {
     ///
     /// # Errors
     /// If the object isn't what its kind should be.
-    fn decode(meta: &ObjectMeta, body: Value, interner: &Interner) -> Result<Self, serde_json::Error>;
+    fn decode(meta: &ObjectMeta, body: Value, compiler: &Compiler) -> Result<Self, serde_json::Error>;
 }
 
 /// An object as the watch delivers it, decoded if it can be. Nothing if it has no name, which the API server never sends.
 #[must_use]
-pub fn decode<V: View>(object: DynamicObject, interner: &Interner) -> Option<(ObjectKey, Object<V>)> {
+pub fn decode<V: View>(object: DynamicObject, compiler: &Compiler) -> Option<(ObjectKey, Object<V>)> {
     let DynamicObject {
         types: _,
         metadata,
         data,
     } = object;
-    let key = ObjectKey::new(interner.text(metadata.namespace.as_deref()?), metadata.name.as_deref()?);
+    let key = ObjectKey::new(metadata.namespace.as_deref()?, metadata.name.as_deref()?);
     let revision = data
         .pointer("/status/revision")
         .and_then(|status| RevisionStatus::deserialize(status).ok());
-    let object = match V::decode(&metadata, data, interner) {
+    let object = match V::decode(&metadata, data, compiler) {
         Ok(view) => Object::Known(Arc::new(view)),
         Err(error) => {
             let revision = revision.as_ref().and_then(parse_revision);
@@ -153,7 +152,7 @@ impl View for RuleSetView {
         ApiResource::erase::<RuleSet>(&())
     }
 
-    fn decode(metadata: &ObjectMeta, mut body: Value, interner: &Interner) -> Result<Self, serde_json::Error> {
+    fn decode(metadata: &ObjectMeta, mut body: Value, _compiler: &Compiler) -> Result<Self, serde_json::Error> {
         let spec: RuleSetSpec = part(&mut body, "spec")?;
         let allowed = annotation_of(metadata, annotation::SKIP_UNSUPPORTED_RULES_CHECK);
         Ok(Self {
@@ -161,12 +160,12 @@ impl View for RuleSetView {
             sources: spec
                 .sources
                 .iter()
-                .map(|reference| interner.text(&reference.name))
+                .map(|reference| reference.name.as_str().into())
                 .collect(),
             data: spec
                 .data()
                 .iter()
-                .map(|reference| interner.text(&reference.name))
+                .map(|reference| reference.name.as_str().into())
                 .collect(),
             allow_unsupported: allowed == Some(annotation::SKIP_UNSUPPORTED_RULES_CHECK_ON),
             status: optional_part(&mut body, "status")?,
@@ -194,12 +193,12 @@ impl View for SourceView {
         ApiResource::erase::<RuleSource>(&())
     }
 
-    fn decode(metadata: &ObjectMeta, mut body: Value, interner: &Interner) -> Result<Self, serde_json::Error> {
+    fn decode(metadata: &ObjectMeta, mut body: Value, compiler: &Compiler) -> Result<Self, serde_json::Error> {
         let RuleSourceSpec { rules } = part(&mut body, "spec")?;
         let validation = annotation_of(metadata, annotation::RULE_VALIDATION);
         Ok(Self {
             meta: meta(metadata),
-            text: interner.text(&rules),
+            text: compiler.intern(&rules),
             validate: validation != Some(annotation::RULE_VALIDATION_OFF),
             conditions: conditions(&mut body)?,
         })
@@ -224,24 +223,14 @@ impl View for DataView {
         ApiResource::erase::<RuleData>(&())
     }
 
-    fn decode(metadata: &ObjectMeta, mut body: Value, interner: &Interner) -> Result<Self, serde_json::Error> {
+    fn decode(metadata: &ObjectMeta, mut body: Value, compiler: &Compiler) -> Result<Self, serde_json::Error> {
         let RuleDataSpec { files } = part(&mut body, "spec")?;
-        let file =
-            |(name, text): (&Arc<str>, &Arc<str>)| (interner.text(name), Bytes::from_owner(Text(interner.text(text))));
+        let file = |(name, text): (&Arc<str>, &Arc<str>)| (Arc::clone(name), data_file(compiler.intern(text)));
         Ok(Self {
             meta: meta(metadata),
             files: files.iter().map(file).collect(),
             conditions: conditions(&mut body)?,
         })
-    }
-}
-
-/// A shared text as the owner of its bytes.
-struct Text(Arc<str>);
-
-impl AsRef<[u8]> for Text {
-    fn as_ref(&self) -> &[u8] {
-        self.0.as_bytes()
     }
 }
 
@@ -263,7 +252,7 @@ impl View for EngineView {
         ApiResource::erase::<Engine>(&())
     }
 
-    fn decode(metadata: &ObjectMeta, mut body: Value, interner: &Interner) -> Result<Self, serde_json::Error> {
+    fn decode(metadata: &ObjectMeta, mut body: Value, _compiler: &Compiler) -> Result<Self, serde_json::Error> {
         // Of its specification only the name is read, so that an Engine that says something strange elsewhere keeps its RuleSet.
         #[derive(Deserialize)]
         #[serde(rename_all = "camelCase")]
@@ -278,7 +267,7 @@ impl View for EngineView {
         let status: Status = optional_part(&mut body, "status")?;
         Ok(Self {
             meta: meta(metadata),
-            ruleset: interner.text(&spec.rule_set.name),
+            ruleset: spec.rule_set.name.into(),
             revision: status.revision,
         })
     }
@@ -341,7 +330,7 @@ mod tests {
         };
         whole.extend(body);
         let object = serde_json::from_value(object).expect("a dynamic object");
-        decode::<V>(object, &Interner::default()).expect("a name").1
+        decode::<V>(object, &Compiler::new()).expect("a name").1
     }
 
     fn revision() -> Value {

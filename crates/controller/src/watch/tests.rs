@@ -15,7 +15,10 @@ type Step = watcher::Result<watcher::Event<DynamicObject>>;
 fn watched() -> (Watched, Queue) {
     let queue = Queue::new(8, queue::metrics::Metrics::default());
     let ready = coraza_runtime::readiness::Readiness::default().latch("watches");
-    (Watched::new(queue.clone(), Metrics::default(), ready), queue)
+    (
+        Watched::new(queue.clone(), Arc::new(Compiler::new()), Metrics::default(), ready),
+        queue,
+    )
 }
 
 fn object<V: View>(name: &str, spec: &Value) -> DynamicObject {

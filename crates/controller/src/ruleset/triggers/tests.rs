@@ -2,10 +2,10 @@
 
 use std::collections::BTreeSet;
 
+use coraza_compiler::Compiler;
 use serde_json::{Value, json};
 
 use crate::watch::index::{Index, Indexed};
-use crate::watch::intern::Interner;
 use crate::watch::object::{DataView, EngineView, RuleSetView, SourceView, decode};
 use crate::watch::store::Event;
 
@@ -45,7 +45,7 @@ impl Fixture {
         body["metadata"] =
             json!({"namespace": namespace, "name": name, "uid": "u", "resourceVersion": self.version.to_string()});
         let object = serde_json::from_value(body).expect("a dynamic object");
-        let (key, object) = decode::<V>(object, &Interner::default()).expect("a name");
+        let (key, object) = decode::<V>(object, &Compiler::new()).expect("a name");
         text(self.index.apply(Event::Apply(key, object)))
     }
 

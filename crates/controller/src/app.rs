@@ -1,0 +1,243 @@
+//! Builds the controller's tasks and joins them. No logic.
+//!
+//! | task | does |
+//! |---|---|
+//! | one watch per kind | [`watch`](crate::watch): follows the API server into the index, fills the queue |
+//! | workers | [`worker`]: reconcile what the queue gives them, once all kinds were listed |
+//! | election | [`lease`](crate::lease): takes, renews and releases the Lease |
+//! | distribution | [`publish`](crate::publish): serves the caches |
+//! | leadership, deliveries | [`worker`]: what they change goes into the queue |
+//! | admin servers | probes, metrics, `/debug/caches` |
+
+use std::io;
+use std::net::SocketAddr;
+use std::num::NonZeroUsize;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use coraza_compiler::{Compiler, Profile};
+use coraza_runtime::admin::{self, Answer, BindError, Routes};
+use coraza_runtime::drain;
+use coraza_runtime::log::InvalidLevel;
+use coraza_runtime::readiness::{Latch, Readiness};
+use coraza_runtime::tls::{ServerTls, TlsError};
+use prometheus_client::registry::Registry;
+use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
+use tokio::task::{JoinError, JoinSet};
+use tokio::time::Instant;
+use uuid::Uuid;
+
+use crate::args::{ControllerArgs, EngineProfile, InvalidArgs};
+use crate::client::{ClientError, Clients};
+use crate::context::Context;
+use crate::lease::elector::InvalidTimings;
+use crate::lease::{Candidate, Leadership};
+use crate::metrics::Metrics;
+use crate::publish::{self, Publisher};
+use crate::queue::{self, Queue};
+use crate::ruleset::memory::Memory;
+use crate::status::events::Recorder;
+use crate::watch::index::Indexed;
+use crate::watch::object::{DataView, EngineView, RuleSetView, SourceView};
+use crate::watch::{self, Watched};
+use crate::{caches, worker};
+
+/// How many items are worked on at once for each processor: while some wait for the API server, others compile.
+const WORKERS_PER_PROCESSOR: usize = 4;
+/// How long the tasks may take to finish after SIGTERM: the Lease's release, the streams' ends, the status write under way.
+const DRAIN_DEADLINE: Duration = Duration::from_secs(8);
+
+/// Runs the controller until it is asked to stop.
+///
+/// # Errors
+/// [`AppError`] if it can't start, or a task ended that never should.
+pub async fn run(args: ControllerArgs) -> Result<(), AppError> {
+    args.check()?;
+    tracing::info!(args = ?args, "flags");
+    for flag in args.compat.without_effect() {
+        tracing::warn!(flag, "this flag of the Go operator has no effect here");
+    }
+    let clients = Clients::new(args.kubeconfig.as_deref()).await?;
+    let tls = ServerTls::mutual(&args.tls_dir)?;
+    let address = args.grpc_bind_address.socket().ok_or(InvalidArgs::GrpcBindAddress)?;
+    let listener = TcpListener::bind(address)
+        .await
+        .map_err(|source| AppError::Listen { address, source })?;
+
+    let readiness = Readiness::default();
+    let running = readiness.latch("running");
+    let (stop, drain) = drain::channel();
+    let mut tasks = JoinSet::new();
+    let mut registry = Registry::default();
+    let workers = processors().saturating_mul(WORKERS_PER_PROCESSOR);
+    let leadership = stand_for_election(&mut tasks, &args, &clients, &drain)?;
+    let watches = readiness.latch("watches");
+    let context = context(&args, &clients, leadership.clone(), watches, workers, &mut registry)?;
+    let publisher = context.publisher.clone();
+
+    watch::<RuleSetView>(&mut tasks, &context, &clients);
+    watch::<SourceView>(&mut tasks, &context, &clients);
+    watch::<DataView>(&mut tasks, &context, &clients);
+    watch::<EngineView>(&mut tasks, &context, &clients);
+    for _ in 0..workers {
+        tasks.spawn(worker::work(context.clone(), drain.clone()));
+    }
+    tasks.spawn(worker::follow_leadership(context.clone(), drain.clone()));
+    tasks.spawn(worker::follow_deliveries(context, drain.clone()));
+    tasks.spawn(publish::serve(
+        publisher.clone(),
+        listener,
+        tls,
+        args.limits.max_ruleset_bytes,
+        drain,
+    ));
+
+    // The admin servers have a drain of their own, which starts last: a probe must see that the process stops.
+    let (stop_admin, admin_drain) = drain::channel();
+    let probes = Routes::default().with_probes(readiness);
+    let metrics = Routes::default().with_metrics(registry).with("/debug/caches", move || {
+        Answer::json(caches::document(&publisher, &leadership))
+    });
+    for (address, routes) in [
+        (args.health_probe_bind_address, probes),
+        (args.metrics_bind_address, metrics),
+    ] {
+        if let Some(address) = address.socket() {
+            tokio::spawn(admin::Server::bind(address, routes).await?.serve(admin_drain.clone()));
+        }
+    }
+    drop(admin_drain);
+    running.set();
+
+    tokio::select! {
+        requested = drain::requested() => requested.map_err(AppError::Signal)?,
+        Some(ended) = tasks.join_next() => return Err(ended.map_or_else(AppError::Panicked, |()| AppError::Ended)),
+    }
+    tracing::info!("stopping");
+    running.clear();
+    if stop.drain(DRAIN_DEADLINE).await.is_err() {
+        tracing::warn!("tasks were still at work at the deadline");
+    }
+    // A scrape that is under way is nothing to wait for.
+    let _ = stop_admin.drain(Duration::ZERO).await;
+    tracing::info!("stopped");
+    Ok(())
+}
+
+/// What every reconciliation works with, its metrics registered.
+fn context(
+    args: &ControllerArgs,
+    clients: &Clients,
+    leadership: Leadership,
+    watches: Latch,
+    workers: usize,
+    registry: &mut Registry,
+) -> Result<Context, AppError> {
+    let publisher = Publisher::new(args.election.timings()?.lease_duration);
+    let (metrics, queue_metrics, watch_metrics) = (
+        Metrics::default(),
+        queue::metrics::Metrics::default(),
+        watch::metrics::Metrics::default(),
+    );
+    metrics.register(registry);
+    queue_metrics.register(registry);
+    watch_metrics.register(registry);
+    registry.register_collector(Box::new(caches::Metrics::new(publisher.clone())));
+    let compiler = Arc::new(Compiler::new());
+    let queue = Queue::new(workers, queue_metrics);
+    Ok(Context {
+        client: clients.calls.clone(),
+        watched: Watched::new(queue.clone(), Arc::clone(&compiler), watch_metrics, watches),
+        queue,
+        compiler,
+        profile: match args.engine_profile {
+            EngineProfile::Native => Profile::Native,
+            EngineProfile::Wasm => Profile::Wasm,
+        },
+        limits: args.limits(),
+        publisher,
+        metrics,
+        recorder: Recorder::new(clients.calls.clone(), replica(args)),
+        leadership,
+        processors: Arc::new(Semaphore::new(processors())),
+        stock: Arc::default(),
+        started: Instant::now(),
+        memory: Arc::new(Mutex::new(Memory::new(args.limits()))),
+    })
+}
+
+fn stand_for_election(
+    tasks: &mut JoinSet<()>,
+    args: &ControllerArgs,
+    clients: &Clients,
+    drain: &drain::Watch,
+) -> Result<Leadership, AppError> {
+    if !args.election.leader_elect {
+        return Ok(Leadership::unopposed());
+    }
+    let identity = format!("{}_{}", replica(args), Uuid::new_v4());
+    let timings = args.election.timings()?;
+    let (candidate, leadership) = Candidate::new(clients.calls.clone(), &args.pod_namespace, identity, timings);
+    tasks.spawn(candidate.run(drain.clone()));
+    Ok(leadership)
+}
+
+fn watch<V: Indexed>(tasks: &mut JoinSet<()>, context: &Context, clients: &Clients) {
+    let (watched, client) = (context.watched.clone(), clients.watches.clone());
+    tasks.spawn(async move { watched.pump::<V>(client).await });
+}
+
+/// This replica's name: a container's host name is its Pod's.
+fn replica(args: &ControllerArgs) -> String {
+    let name = args.pod_name.clone().or_else(|| std::env::var("HOSTNAME").ok());
+    name.unwrap_or_else(|| "coraza-controller".to_owned())
+}
+
+fn processors() -> usize {
+    std::thread::available_parallelism().map_or(1, NonZeroUsize::get)
+}
+
+/// Why the controller can't start or go on.
+#[derive(Debug, thiserror::Error)]
+pub enum AppError {
+    /// Flags that can't be worked with.
+    #[error(transparent)]
+    Args(#[from] InvalidArgs),
+    /// The log's flags.
+    #[error(transparent)]
+    Log(#[from] InvalidLevel),
+    /// No way to the API server.
+    #[error(transparent)]
+    Client(#[from] ClientError),
+    /// No certificates to serve caches with.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+    /// The caches' listener.
+    #[error("failed to listen for caches on {address}")]
+    Listen {
+        /// Where.
+        address: SocketAddr,
+        /// Why not.
+        #[source]
+        source: io::Error,
+    },
+    /// The admin servers' listeners.
+    #[error(transparent)]
+    Admin(#[from] BindError),
+    /// Signals can't be listened for.
+    #[error("failed to listen for signals")]
+    Signal(#[source] io::Error),
+    /// A fault of ours.
+    #[error("a task ended that never should")]
+    Ended,
+    /// A fault of ours.
+    #[error("a task panicked")]
+    Panicked(#[source] JoinError),
+}
+
+impl From<InvalidTimings> for AppError {
+    fn from(error: InvalidTimings) -> Self {
+        Self::Args(error.into())
+    }
+}
