@@ -13,13 +13,16 @@ use coraza_runtime::admin::{self, Routes};
 use coraza_runtime::drain;
 use coraza_runtime::flag::BindAddress;
 use coraza_runtime::readiness::Readiness;
+use coraza_runtime::tls::{ClientTls, ServerTls, TlsError};
 use prometheus_client::registry::Registry;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use tokio::sync::watch;
 
 use crate::args::Args;
 use crate::auth::TokenReviews;
 use crate::auth::token_review::{KubeReview, NoCluster};
 use crate::http::{self, Settings, Timeouts, capacity};
+use crate::subscribe::{self, State};
 use crate::{Store, metrics};
 
 /// Threads for everything but requests: one may encode a RuleSet while the other answers a probe.
@@ -36,6 +39,9 @@ pub enum AppError {
     /// There is nobody to ask about tokens.
     #[error(transparent)]
     NoCluster(#[from] NoCluster),
+    /// There are no certificates.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
     /// The port for RuleSets is taken.
     #[error(transparent)]
     Serve(#[from] http::BindError),
@@ -71,19 +77,22 @@ async fn serve(args: &Args) -> Result<(), AppError> {
     tokio::spawn(reviews);
 
     let threads = std::thread::available_parallelism().map_err(AppError::Start)?.get();
-    let server = http::Server::bind(args.cache_server_address(), threads, settings(args))?;
+    let tls = args.http_tls_dir.as_deref().map(ServerTls::one_way).transpose()?;
+    let server = http::Server::bind(args.cache_server_address(), threads, tls, settings(args))?;
     tracing::info!(address = %server.local_address(), threads, max_connections = server.gauges().connections.max(), "serving RuleSets");
 
     let readiness = Readiness::default();
     let running = readiness.latch("not draining");
     running.set();
     let mut registry = Registry::default();
-    metrics::register(
-        &mut registry,
-        store.clone(),
-        server.gauges(),
-        args.legacy.cache_max_size,
-    );
+    let (state, subscription) = watch::channel(State::default());
+    let sources = metrics::Sources {
+        store: store.clone(),
+        http: server.gauges(),
+        subscription,
+        max_size: args.legacy.cache_max_size,
+    };
+    metrics::register(&mut registry, sources);
     // Probes must see the drain, so the admin server's own begins when the other is over.
     let (admin_signal, admin_drain) = drain::channel();
     serve_admin(
@@ -101,6 +110,14 @@ async fn serve(args: &Args) -> Result<(), AppError> {
     drop(admin_drain);
 
     let (signal, watch) = drain::channel();
+    tokio::spawn(subscribe::run(
+        subscription_options(args),
+        ClientTls::mutual(&args.tls_dir)?,
+        store.clone(),
+        readiness.latch("first snapshot"),
+        state,
+        watch.clone(),
+    ));
     let serving = tokio::spawn(server.serve(store, authenticate, watch));
     tokio::select! {
         requested = drain::requested() => requested.map_err(AppError::Start)?,
@@ -122,6 +139,19 @@ async fn serve_admin(address: BindAddress, routes: Routes, drain: &drain::Watch)
         tokio::spawn(server.serve(drain.clone()));
     }
     Ok(())
+}
+
+fn subscription_options(args: &Args) -> subscribe::Options {
+    // In a Pod both are its name; the first is there when the manifest says so, the second unless it has a host's network.
+    let names = ["POD_NAME", "HOSTNAME"]
+        .into_iter()
+        .filter_map(|name| std::env::var(name).ok());
+    subscribe::Options {
+        addresses: args.controller_addresses.clone(),
+        replica: names.into_iter().find(|name| !name.is_empty()).unwrap_or_default(),
+        max_ruleset_bytes: args.max_ruleset_bytes,
+        plugin_digest: None,
+    }
 }
 
 fn settings(args: &Args) -> Settings {

@@ -9,17 +9,27 @@ use coraza_ruleset::limits::DEFAULT_MAX_RULESET_BYTES;
 use coraza_runtime::flag::BindAddress;
 use coraza_runtime::log::LogArgs;
 
+use crate::subscribe::ControllerAddress;
+
 /// Serves compiled RuleSets to the data planes that poll them.
 #[derive(Debug, Clone, Parser)]
 #[command(name = "coraza-cache", version)]
 pub struct Args {
     /// Controller to subscribe to, as host:port; a name stands for all of its addresses. May be given several times.
-    #[arg(long = "controller-address", env = "CORAZA_CONTROLLER_ADDRESS", value_name = "HOST:PORT", required = true,
-          value_delimiter = ',', value_parser = controller_address)]
-    pub controller_addresses: Vec<String>,
+    #[arg(
+        long = "controller-address",
+        env = "CORAZA_CONTROLLER_ADDRESS",
+        value_name = "HOST:PORT",
+        required = true,
+        value_delimiter = ','
+    )]
+    pub controller_addresses: Vec<ControllerAddress>,
     /// Directory with ca.crt, tls.crt and tls.key for the connection to the controller.
     #[arg(long, env = "CORAZA_TLS_DIR", value_name = "DIRECTORY")]
     pub tls_dir: PathBuf,
+    /// Directory with tls.crt and tls.key to serve RuleSets over TLS; without it they are served in plain.
+    #[arg(long, env = "CORAZA_HTTP_TLS_DIR", value_name = "DIRECTORY")]
+    pub http_tls_dir: Option<PathBuf>,
     /// Port on which RuleSets are served.
     #[arg(
         long,
@@ -37,7 +47,7 @@ pub struct Args {
     /// How long requests are still served after the request to stop, so that load balancers can learn of it.
     #[arg(long, env = "CORAZA_DRAIN_DELAY", value_name = "DURATION", default_value = "5s", value_parser = duration)]
     pub drain_delay: Duration,
-    /// Most connections that are served at once [default: what fits a quarter of the memory limit, 16384 at most].
+    /// Most connections that are served at once [default: what fits half of the memory limit, 16384 at most].
     #[arg(long, env = "CORAZA_MAX_CONNECTIONS", value_name = "COUNT")]
     pub max_connections: Option<usize>,
     /// Largest RuleSet that is taken, in bytes of rules and data files. Must be the controller's.
@@ -98,18 +108,6 @@ impl Args {
     }
 }
 
-fn controller_address(text: &str) -> Result<String, &'static str> {
-    let (host, port) = text.rsplit_once(':').ok_or("must have the form host:port")?;
-    if host.is_empty() || port.parse::<u16>().is_ok_and(|port| port > 0) {
-        return if host.is_empty() {
-            Err("must name a host before the colon")
-        } else {
-            Ok(text.to_owned())
-        };
-    }
-    Err("must end in a port between 1 and 65535")
-}
-
 /// A duration as Go programs take it, of one number and one unit: `500ms`, `60s`, `5m`, `1h`.
 fn duration(text: &str) -> Result<Duration, &'static str> {
     let unit = text.trim_start_matches(|character: char| character.is_ascii_digit());
@@ -160,7 +158,10 @@ mod tests {
     fn controllers_add_up() {
         let args = parse(&["--controller-address", "10.0.0.1:9444,[::1]:9444"]).expect("accepted");
         assert_eq!(
-            args.controller_addresses,
+            args.controller_addresses
+                .iter()
+                .map(ToString::to_string)
+                .collect::<Vec<_>>(),
             ["controller:9444", "10.0.0.1:9444", "[::1]:9444"]
         );
     }

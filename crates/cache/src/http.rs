@@ -28,12 +28,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use coraza_runtime::drain;
+use coraza_runtime::tls::ServerTls;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::sync::oneshot;
+use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -75,6 +77,7 @@ pub struct Server {
     address: SocketAddr,
     listeners: Vec<TcpListener>,
     settings: Settings,
+    tls: Option<ServerTls>,
     gauges: Gauges,
 }
 
@@ -94,17 +97,23 @@ pub struct Gauges {
 struct Shared<A> {
     service: Service<A>,
     settings: Settings,
+    tls: Option<ServerTls>,
     connections: Arc<Connections>,
     /// Cancelled when connections must end after the request that they are at.
     closing: CancellationToken,
 }
 
 impl Server {
-    /// Binds `address` for `threads` threads.
+    /// Binds `address` for `threads` threads, to speak TLS if there are certificates for it.
     ///
     /// # Errors
     /// [`BindError`] if that can't be done.
-    pub fn bind(address: SocketAddr, threads: usize, settings: Settings) -> Result<Self, BindError> {
+    pub fn bind(
+        address: SocketAddr,
+        threads: usize,
+        tls: Option<ServerTls>,
+        settings: Settings,
+    ) -> Result<Self, BindError> {
         let (address, listeners) = listen::listen(address, threads)?;
         let gauges = Gauges {
             requests: metrics::Requests::new(threads),
@@ -115,6 +124,7 @@ impl Server {
             address,
             listeners,
             settings,
+            tls,
             gauges,
         })
     }
@@ -154,6 +164,7 @@ impl Server {
         let shared = Arc::new(Shared {
             service,
             settings: self.settings,
+            tls: self.tls,
             connections,
             closing,
         });
@@ -241,7 +252,17 @@ async fn serve_stream<A: Authenticate>(
 ) {
     // Answers are written whole: there is nothing to gather.
     let _ = stream.set_nodelay(true);
-    serve_connection(stream, address, &shared, shard).await;
+    match &shared.tls {
+        None => serve_connection(stream, address, &shared, shard).await,
+        Some(tls) => {
+            let handshake = TlsAcceptor::from(tls.current()).accept(stream);
+            match tokio::time::timeout(shared.settings.timeouts.head, handshake).await {
+                Ok(Ok(stream)) => serve_connection(stream, address, &shared, shard).await,
+                Ok(Err(error)) => tracing::debug!(%address, %error, "a TLS handshake failed"),
+                Err(_elapsed) => tracing::debug!(%address, "a TLS handshake took too long"),
+            }
+        }
+    }
     drop(permit);
 }
 
@@ -261,7 +282,9 @@ async fn serve_connection<A: Authenticate, Io: AsyncRead + AsyncWrite + Unpin>(
         }
     });
     let connection = http1::Builder::new()
+        // The first alone would let a head through that comes in one piece.
         .max_buf_size(MAX_HEAD)
+        .max_header_size(MAX_HEAD)
         .serve_connection(TokioIo::new(Observed::new(io, Arc::clone(&phases))), service);
     let mut connection = Deadlined::new(connection, Arc::clone(&phases));
     let ended = tokio::select! {

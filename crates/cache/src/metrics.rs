@@ -6,31 +6,32 @@ use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, NoLabelSet};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::Registry;
+use tokio::sync::watch;
 
 use crate::http::Gauges;
 use crate::store::{Store, Usage};
+use crate::subscribe::State;
 
-/// Registers every metric of the store and the HTTP server.
-///
-/// `max_size` is what the Go operator's flag `--cache-max-size` says; nothing but a metric depends on it.
-pub fn register(registry: &mut Registry, store: Store, gauges: Gauges, max_size: u64) {
-    registry.register_collector(Box::new(gauges.requests.clone()));
-    registry.register_collector(Box::new(State {
-        store,
-        gauges,
-        max_size,
-    }));
-}
-
-/// Read when it is scraped: nothing is kept twice.
+/// Where the numbers come from. They are read when they are scraped: nothing is kept twice.
 #[derive(Debug)]
-struct State {
-    store: Store,
-    gauges: Gauges,
-    max_size: u64,
+pub struct Sources {
+    /// What is held.
+    pub store: Store,
+    /// Who asks for it.
+    pub http: Gauges,
+    /// Who says what it should be.
+    pub subscription: watch::Receiver<State>,
+    /// What the Go operator's flag `--cache-max-size` says; nothing but a metric depends on it.
+    pub max_size: u64,
 }
 
-impl Collector for State {
+/// Registers every metric of the cache.
+pub fn register(registry: &mut Registry, sources: Sources) {
+    registry.register_collector(Box::new(sources.http.requests.clone()));
+    registry.register_collector(Box::new(sources));
+}
+
+impl Collector for Sources {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
         let Usage {
             rulesets,
@@ -41,7 +42,14 @@ impl Collector for State {
             requests: _,
             waiters,
             connections,
-        } = &self.gauges;
+        } = &self.http;
+        let State {
+            connected,
+            complete,
+            streams,
+            acks,
+            nacks,
+        } = *self.subscription.borrow();
         let count = |value: usize| i64::try_from(value).unwrap_or(i64::MAX);
         for (name, help, value) in [
             (
@@ -64,6 +72,21 @@ impl Collector for State {
                 "coraza_cache_config_max_size_bytes",
                 "The Go operator's limit; nothing is collected here",
                 i64::try_from(self.max_size).unwrap_or(i64::MAX),
+            ),
+            (
+                "coraza_cache_connected",
+                "1 while the stream from the leading controller is up",
+                i64::from(connected.is_some()),
+            ),
+            (
+                "coraza_cache_publisher_epoch",
+                "Epoch of the controller that is obeyed, 0 without one",
+                i64::try_from(connected.unwrap_or_default()).unwrap_or(i64::MAX),
+            ),
+            (
+                "coraza_cache_snapshot_complete",
+                "1 since the first whole snapshot",
+                i64::from(complete),
             ),
             (
                 "coraza_cache_waiting_polls",
@@ -101,6 +124,21 @@ impl Collector for State {
                 "coraza_cache_gc_size_limit_exceeded",
                 "Always 0: no old revision is kept",
                 0,
+            ),
+            (
+                "coraza_cache_subscriptions",
+                "Streams from a leading controller",
+                streams,
+            ),
+            (
+                "coraza_cache_updates_acked",
+                "Messages of the controller that were applied",
+                acks,
+            ),
+            (
+                "coraza_cache_updates_nacked",
+                "Messages of the controller that were refused",
+                nacks,
             ),
             (
                 "coraza_cache_connections_refused",
@@ -156,7 +194,23 @@ mod tests {
             .zip(connections.admit(address));
         assert!(connections.admit(address).is_none());
         let mut registry = Registry::default();
-        register(&mut registry, store, gauges, 100 << 20);
+        let state = State {
+            connected: Some(7),
+            complete: true,
+            streams: 2,
+            acks: 5,
+            nacks: 1,
+        };
+        let (_state, subscription) = watch::channel(state);
+        register(
+            &mut registry,
+            Sources {
+                store,
+                http: gauges,
+                subscription,
+                max_size: 100 << 20,
+            },
+        );
         let mut text = String::new();
         encode(&mut text, &registry).expect("encoded");
         drop(permit);

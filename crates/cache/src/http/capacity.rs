@@ -5,8 +5,8 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// What a connection may take: hyper's read buffer starts at 8 KiB, and the rest was measured to be less than as much again.
-const BYTES_PER_CONNECTION: u64 = 16 << 10;
+/// What a caller can make a connection take: a request's head may be as large as that. An idle one takes a fifth.
+const BYTES_PER_CONNECTION: u64 = 64 << 10;
 /// More were not tried.
 const MAX_CONNECTIONS: usize = 16_384;
 /// Fewer serve nobody: then it is the memory limit that is wrong.
@@ -16,10 +16,10 @@ const OTHER_FILES: u64 = 128;
 /// The part of all connections that one address may have: enough for what a node's pods look like behind a translated address.
 const SHARE_PER_ADDRESS: usize = 4;
 
-/// How many connections fit: a quarter of the memory limit may go to them, and each needs a file descriptor.
+/// How many connections fit: half of the memory limit may go to them, and each needs a file descriptor.
 #[must_use]
 pub fn max_connections(memory: Option<u64>, files: Option<u64>) -> usize {
-    let by_memory = memory.map_or(u64::MAX, |bytes| bytes / 4 / BYTES_PER_CONNECTION);
+    let by_memory = memory.map_or(u64::MAX, |bytes| bytes / 2 / BYTES_PER_CONNECTION);
     let by_files = files.map_or(u64::MAX, |files| files.saturating_sub(OTHER_FILES));
     usize::try_from(by_memory.min(by_files))
         .unwrap_or(usize::MAX)
@@ -127,8 +127,8 @@ mod tests {
     fn connections_fit_memory_and_files() {
         for (memory, files, expected) in [
             (None, None, 16_384),
-            (Some(512 << 20), None, 8_192),
-            (Some(64 << 20), Some(1 << 20), 1_024),
+            (Some(512 << 20), None, 4_096),
+            (Some(128 << 20), Some(1 << 20), 1_024),
             (None, Some(1_024), 896),
             (Some(u64::MAX), Some(20_000), 16_384),
             (Some(0), Some(0), 256),
