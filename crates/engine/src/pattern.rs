@@ -32,7 +32,8 @@ pub struct Pattern {
 }
 
 impl Pattern {
-    /// Compiles the argument of a `@rx` operator, a pattern without macros (see [`contains_macro`]).
+    /// Compiles the argument of a `@rx` operator, or the pattern of a selector such as `ARGS:/^a/`. One with macros is known per
+    /// transaction only and isn't compiled at load.
     ///
     /// # Errors
     /// [`PatternError`] says what can't be compiled, where in `pattern`, and what to write instead. The work is bounded by
@@ -98,31 +99,6 @@ impl Pattern {
             Ok(Some(_))
         )
     }
-}
-
-/// Whether the argument of a `@rx` has a macro such as `%{tx.name}`. Such a pattern is known only per transaction and isn't
-/// compiled at load.
-#[must_use]
-pub fn contains_macro(pattern: &[u8]) -> bool {
-    let mut rest = pattern;
-    while let [first, tail @ ..] = rest {
-        if let (b'%', [b'{', name @ ..]) = (first, tail)
-            && is_macro(name)
-        {
-            return true;
-        }
-        rest = tail;
-    }
-    false
-}
-
-/// Whether what follows `%{` is the name of a variable and a `}`, as opposed to a regular expression about such text.
-fn is_macro(after_brace: &[u8]) -> bool {
-    let end = after_brace
-        .iter()
-        .position(|byte| !byte.is_ascii_alphanumeric() && !b"_.:-".contains(byte));
-    let starts_with_letter = after_brace.first().is_some_and(u8::is_ascii_alphabetic);
-    starts_with_letter && end.and_then(|end| after_brace.get(end)) == Some(&b'}')
 }
 
 /// Translates and parses, with the places of errors led back to `pattern`.

@@ -220,23 +220,6 @@ fn bombs_are_refused() {
     );
 }
 
-#[test]
-fn macros_are_told_from_patterns_about_macros() {
-    for (pattern, expected) in [
-        ("^%{tx.allowed_charset}$", true),
-        ("%{REQUEST_HEADERS:User-Agent}", true),
-        ("a%%{ip.x}", true),
-        ("%{", false),
-        ("%{}", false),
-        ("%{1,2}", false),
-        (r"%\{tx.x\}", false),
-        ("%{[^}]+}", false),
-        ("{%tx}", false),
-    ] {
-        assert_eq!(contains_macro(pattern.as_bytes()), expected, "{pattern}");
-    }
-}
-
 /// Text that is often nearly a pattern.
 fn nearly_a_pattern() -> impl Strategy<Value = Vec<u8>> {
     let piece = prop_oneof![
