@@ -11,6 +11,8 @@ pub struct Directive<'a> {
     pub name: Word<'a>,
     /// Its arguments.
     pub body: Body<'a>,
+    /// The lines between the back-ticks after it, trimmed, without comments.
+    pub block: Option<Vec<&'a [u8]>>,
 }
 
 /// The arguments of a directive.
@@ -19,7 +21,7 @@ pub enum Body<'a> {
     /// `SecRule`.
     Rule(Rule<'a>),
     /// `SecAction` and `SecDefaultAction`.
-    Actions(Vec<Action<'a>>),
+    Actions(ActionList<'a>),
     /// Any other directive.
     Arguments(Vec<Argument<'a>>),
 }
@@ -32,7 +34,20 @@ pub struct Rule<'a> {
     /// What it compares with.
     pub operator: Operator<'a>,
     /// What it does; none if there is no third argument.
-    pub actions: Option<Vec<Action<'a>>>,
+    pub actions: Option<ActionList<'a>>,
+    /// How the variables are quoted.
+    pub variables_quote: Quote,
+    /// How the operator is quoted.
+    pub operator_quote: Quote,
+}
+
+/// A list of actions.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ActionList<'a> {
+    /// The actions.
+    pub actions: Vec<Action<'a>>,
+    /// How the list is quoted.
+    pub quote: Quote,
 }
 
 /// How an argument is quoted.
@@ -46,7 +61,7 @@ pub enum Quote {
     Single,
 }
 
-/// One argument of a directive.
+/// One argument of a directive, or another text that may be quoted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Argument<'a> {
     /// The bytes between the quotes, escapes as written.
@@ -83,9 +98,11 @@ pub enum Prefix {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Selector<'a> {
     /// A key, or a path into a document.
-    Key(Word<'a>),
-    /// A regular expression, without its slashes.
-    Pattern(Word<'a>),
+    Key(Argument<'a>),
+    /// A regular expression, without its slashes; quotes are outside of them.
+    Pattern(Argument<'a>),
+    /// A regular expression whose second slash is missing: the rest of the list.
+    UnclosedPattern(Word<'a>),
 }
 
 /// An operator with its argument.
@@ -108,6 +125,6 @@ pub struct Action<'a> {
     pub text: Word<'a>,
     /// The name.
     pub name: Word<'a>,
-    /// What stands after the colon, without quotes, escapes as written.
-    pub value: Option<Word<'a>>,
+    /// What stands after the colon, escapes as written.
+    pub value: Option<Argument<'a>>,
 }

@@ -1,7 +1,8 @@
 //! Text to syntax tree to typed directives, one source at a time. No IO.
 
+use crate::ast;
 use crate::error::{Diagnostic, Diagnostics, Kind, Severity};
-use crate::lexer::{self, Word};
+use crate::lexer::{self, Line, Word};
 use crate::rules::{self, ActionName, DirectiveKind};
 use crate::span::{MAX_SOURCE_BYTES, Span};
 use crate::typed;
@@ -118,6 +119,11 @@ pub fn parse(text: &[u8]) -> Parsed {
         diagnostics: context.diagnostics.finish(),
         work: context.work,
     }
+}
+
+/// Reads a logical line without asking what it means; nothing, if that can't be done.
+pub(crate) fn read<'a>(line: &'a Line<'a>, context: &mut Context) -> Option<ast::Directive<'a>> {
+    directive::directive(line, context).ok()
 }
 
 /// What is left of a directive with errors: only rules, which chains must be able to count.

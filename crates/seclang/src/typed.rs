@@ -32,16 +32,16 @@ pub(crate) fn directive(
         ast::Body::Rule(rule) => Some(DirectiveKind::Rule(Arc::new(Definition {
             targets: targets::of_rule(&rule.variables, context),
             operator: Some(operator::operator(&rule.operator, context)),
-            actions: actions::actions(rule.actions.as_deref().unwrap_or_default(), context),
+            actions: actions::actions(rule.actions.as_ref().map_or(&[], |list| &list.actions), context),
         }))),
         ast::Body::Actions(list) if name == DirectiveName::SecAction => {
             Some(DirectiveKind::Rule(Arc::new(Definition {
                 targets: Box::default(),
                 operator: None,
-                actions: actions::actions(list, context),
+                actions: actions::actions(&list.actions, context),
             })))
         }
-        ast::Body::Actions(list) => Some(default_action(directive.name, list, context)),
+        ast::Body::Actions(list) => Some(default_action(directive.name, &list.actions, context)),
         ast::Body::Arguments(arguments) => {
             let arguments = argument::Arguments {
                 name: directive.name,

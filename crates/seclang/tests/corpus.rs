@@ -1,6 +1,11 @@
 //! The negative corpus: rule texts as data, and everything that is found in them, exactly.
 
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a test, in its helpers too")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test, in its helpers too"
+)]
 
 use std::collections::BTreeSet;
 use std::path::Path;

@@ -13,7 +13,7 @@ use std::process::Command;
 use std::sync::Arc;
 
 use coraza_seclang::rules::{ActionName, Setting};
-use coraza_seclang::{DirectiveKind, LineIndex, Parsed, Rules, Severity, lower, parse, render};
+use coraza_seclang::{Directive, DirectiveKind, LineIndex, Parsed, Rules, Severity, lower, parse, render, reprint};
 
 const MODULE: &str = "github.com/corazawaf/coraza-coreruleset/v4@v4.25.0";
 
@@ -73,6 +73,7 @@ fn check(files: &[PathBuf]) {
         let parsed = parse(&text);
         assert_eq!(errors(file, &text, &parsed), "");
         count_directives(&parsed, &mut counted);
+        check_reprint(&text, &parsed);
         sources.push(Arc::new(parsed));
     }
     assert!(
@@ -119,6 +120,24 @@ fn check_rules(rules: &Rules, expected: &Counts) {
             assert!(markers.contains(&**target), "{target}");
         }
     }
+}
+
+/// Printed and read again, the rules are the same.
+fn check_reprint(text: &[u8], parsed: &Parsed) {
+    let printed = reprint(text).unwrap();
+    let again = parse(&printed);
+    assert_eq!(again.directives.len(), parsed.directives.len());
+    for (again, first) in again.directives.iter().zip(&parsed.directives) {
+        assert_eq!(without_spans(again), without_spans(first));
+    }
+    assert!(reprint(&printed).unwrap() == printed);
+}
+
+fn without_spans(directive: &Directive) -> String {
+    let shown = format!("{directive:?}");
+    let mut parts = shown.split("Span { ");
+    let first = parts.next().unwrap_or_default().to_owned();
+    parts.fold(first, |all, part| all + part.split_once('}').unwrap().1)
 }
 
 /// Knows that a directive begins a line, and how ids and chains look in the CRS; nothing else.

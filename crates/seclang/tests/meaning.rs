@@ -1,6 +1,11 @@
 //! What rules mean: the typed model and the lowering, by examples.
 
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a test, in its helpers too")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test, in its helpers too"
+)]
 
 use std::sync::Arc;
 

@@ -1,11 +1,16 @@
 //! What holds for every input: no panic, work in proportion to the text, spans inside it.
 
-#![allow(clippy::unwrap_used, reason = "a test, in its helpers too")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test, in its helpers too"
+)]
 
 use std::sync::Arc;
 
 use coraza_seclang::rules::{Action, Definition, Part, Selector, Target, Template, Text, Value};
-use coraza_seclang::{Directive, DirectiveKind, Entry, LineIndex, Parsed, Span, lower, parse, render};
+use coraza_seclang::{Directive, DirectiveKind, Entry, LineIndex, Parsed, Span, lower, parse, render, reprint};
 use proptest::prelude::*;
 
 /// Each byte is looked at so many times at most: as part of a line, of an argument, of a list, of a macro.
@@ -77,7 +82,7 @@ const RULES: &[&str] = &[
 ];
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 512, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 256, ..ProptestConfig::default() })]
 
     #[test]
     fn arbitrary_bytes_are_parsed(text in prop::collection::vec(any::<u8>(), 0..400)) {
@@ -118,7 +123,7 @@ proptest! {
 /// Texts that a careless parser needs the square of their length for.
 #[test]
 fn repetition_costs_in_proportion() {
-    let long = |unit: &str, start: &str, end: &str| format!("{start}{}{end}", unit.repeat(200_000 / unit.len()));
+    let long = |unit: &str, start: &str, end: &str| format!("{start}{}{end}", unit.repeat(60_000 / unit.len()));
     let texts = [
         long("%{", "SecRule ARGS \"@contains ", "}\" \"id:1\""),
         long("%{", "SecRule ARGS \"@rx ", "}\" \"id:1\""),
@@ -190,6 +195,7 @@ fn check(text: &[u8]) {
     for directive in &parsed.directives {
         check_directive(directive, text);
     }
+    check_reprint(text, &parsed);
     let sources = [Arc::new(parsed)];
     let (rules, findings) = lower(&sources);
     for finding in findings {
@@ -201,6 +207,29 @@ fn check(text: &[u8]) {
             let _ = (rule.disruptive(), rule.logging(), rule.status());
         }
     }
+}
+
+/// Printed and read again, a source without errors means the same, and is printed in the same way.
+fn check_reprint(text: &[u8], parsed: &Parsed) {
+    if parsed.has_errors() || text.len() > 10_000 {
+        return;
+    }
+    let printed = reprint(text).unwrap();
+    let again = parse(&printed);
+    let shown = printed.escape_ascii();
+    assert_eq!(
+        without_spans(&again.directives),
+        without_spans(&parsed.directives),
+        "{shown}"
+    );
+    assert!(reprint(&printed).unwrap() == printed, "{shown}");
+}
+
+fn without_spans(directives: &[Directive]) -> String {
+    let shown = format!("{directives:?}");
+    let mut parts = shown.split("Span { ");
+    let first = parts.next().unwrap_or_default().to_owned();
+    parts.fold(first, |all, part| all + part.split_once('}').unwrap().1)
 }
 
 fn check_directive(directive: &Directive, text: &[u8]) {

@@ -1,7 +1,7 @@
 //! Lists of actions: `id:1,phase:2,msg:'a, b',t:none`. No IO.
 
 use super::Context;
-use crate::ast::Action;
+use crate::ast::{Action, Argument, Quote};
 use crate::error::Kind;
 use crate::lexer::Word;
 
@@ -72,9 +72,21 @@ impl Element {
     }
 }
 
-/// Without the quotes around it, if there are any.
-fn unquote(value: Word<'_>) -> Word<'_> {
+/// A value without the quotes around it, if there are any.
+fn unquote(value: Word<'_>) -> Argument<'_> {
     let bytes = value.bytes();
-    let quoted = bytes.len() >= 2 && bytes.first() == bytes.last() && matches!(bytes.first(), Some(b'\'' | b'"'));
-    if quoted { value.part(1, bytes.len() - 1) } else { value }
+    let quote = match (bytes.first(), bytes.last()) {
+        (Some(b'\''), Some(b'\'')) if bytes.len() >= 2 => Quote::Single,
+        (Some(b'"'), Some(b'"')) if bytes.len() >= 2 => Quote::Double,
+        _ => {
+            return Argument {
+                text: value,
+                quote: Quote::Bare,
+            };
+        }
+    };
+    Argument {
+        text: value.part(1, bytes.len() - 1),
+        quote,
+    }
 }

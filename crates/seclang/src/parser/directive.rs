@@ -3,7 +3,7 @@
 use memchr::memchr;
 
 use super::{Context, actions, rule};
-use crate::ast::{Argument, Body, Directive, Quote};
+use crate::ast::{ActionList, Argument, Body, Directive, Quote};
 use crate::error::{Diagnostic, Kind};
 use crate::lexer::{Line, Word};
 use crate::rules::{DirectiveKind, DirectiveName};
@@ -40,11 +40,18 @@ pub(super) fn directive<'a>(line: &'a Line<'a>, context: &mut Context) -> Result
                 );
                 return Err(Unreadable::Arguments);
             }
-            Body::Actions(actions::actions(last_argument(rest, context)?.text, context))
+            let list = last_argument(rest, context)?;
+            Body::Actions(ActionList {
+                actions: actions::actions(list.text, context),
+                quote: list.quote,
+            })
         }
         Some(_) => Body::Arguments(arguments(rest, context)?),
     };
-    Ok(Directive { name, body })
+    let block = line
+        .block()
+        .map(|block| block.lines.iter().map(|(line, _)| *line).collect());
+    Ok(Directive { name, body, block })
 }
 
 /// What is left of a rule that can't be read.

@@ -2,7 +2,7 @@
 
 use super::directive::{Unreadable, last_argument, next_argument};
 use super::{Context, actions, variables};
-use crate::ast::{Operator, Rule};
+use crate::ast::{ActionList, Operator, Rule};
 use crate::error::Kind;
 use crate::lexer::Word;
 
@@ -35,7 +35,12 @@ pub(super) fn rule<'a>(name: Word<'a>, rest: Word<'a>, context: &mut Context) ->
     Ok(Rule {
         variables: variables(targets.text, b"|", context),
         operator: operator(comparison.text, context),
-        actions: list.map(|list| actions::actions(list.text, context)),
+        actions: list.map(|list| ActionList {
+            actions: actions::actions(list.text, context),
+            quote: list.quote,
+        }),
+        variables_quote: targets.quote,
+        operator_quote: comparison.quote,
     })
 }
 

@@ -1,9 +1,7 @@
 //! Lists of variables: `ARGS|!ARGS:password|&REQUEST_HEADERS:/^x-/|XML:/*`. No IO.
 
-use memchr::memchr;
-
 use super::Context;
-use crate::ast::{Prefix, Selector, Variable};
+use crate::ast::{Argument, Prefix, Quote, Selector, Variable};
 use crate::error::Kind;
 use crate::lexer::Word;
 use crate::rules;
@@ -78,58 +76,56 @@ fn selection<'a>(
     context: &mut Context,
 ) -> (Option<Selector<'a>>, Word<'a>) {
     let is_document = rules::Variable::parse(name.bytes()).is_some_and(rules::Variable::is_document);
-    let opening = if text.bytes().starts_with(b"'/") { 2 } else { 1 };
-    let is_pattern = text.bytes().get(opening - 1) == Some(&b'/');
-    if is_pattern && !is_document {
-        let (pattern, after) = pattern(text.from(opening), opening == 2, context);
-        let stray = after.bytes().iter().position(&is_end).unwrap_or(after.bytes().len());
-        let (stray, after) = after.split(stray);
-        if !stray.trim().bytes().is_empty() {
-            context.error(
-                Kind::MalformedVariable,
-                stray.trim(),
-                "nothing may stand between a pattern and the next variable",
+    let quoted = text.strip(b'\'');
+    let slashed = quoted.unwrap_or(text).strip(b'/').filter(|_| !is_document);
+    let (selector, after) = if let Some(slashed) = slashed {
+        let Some(at) = closing_slash(slashed.bytes()) else {
+            // Coraza takes the rest of the list for the pattern; so be it, but somebody should know.
+            let message = "this pattern is not closed by `/`, so it reaches to the end of the list";
+            context.warn(Kind::UnclosedPattern, slashed, message);
+            return (
+                Some(Selector::UnclosedPattern(slashed)),
+                slashed.from(slashed.bytes().len()),
             );
-        }
-        return (Some(Selector::Pattern(pattern)), after);
+        };
+        let (pattern, after) = (slashed.part(0, at), slashed.from(at + 1));
+        let quote = if quoted.is_some() { Quote::Single } else { Quote::Bare };
+        let after = quoted.and_then(|_| after.strip(b'\'')).unwrap_or(after);
+        (Selector::Pattern(Argument { text: pattern, quote }), after)
+    } else if let Some((key, after)) = quoted.and_then(|quoted| quoted.split_once(b'\'')) {
+        (
+            Selector::Key(Argument {
+                text: key,
+                quote: Quote::Single,
+            }),
+            after,
+        )
+    } else {
+        let end = text.bytes().iter().position(&is_end).unwrap_or(text.bytes().len());
+        let (key, after) = text.split(end);
+        (
+            Selector::Key(Argument {
+                text: key.trim(),
+                quote: Quote::Bare,
+            }),
+            after,
+        )
+    };
+    let end = after.bytes().iter().position(is_end).unwrap_or(after.bytes().len());
+    let (stray, after) = after.split(end);
+    if !stray.trim().bytes().is_empty() {
+        let message = "nothing may stand between this key and the next variable";
+        context.error(Kind::MalformedVariable, stray.trim(), message);
     }
-    if let Some(quoted) = text.strip(b'\'')
-        && let Some(at) = memchr(b'\'', quoted.bytes())
-    {
-        let (key, after) = quoted.split(at);
-        let after = after.from(1);
-        let end = after.bytes().iter().position(is_end).unwrap_or(after.bytes().len());
-        return (Some(Selector::Key(key)), after.from(end));
-    }
-    let end = text.bytes().iter().position(is_end).unwrap_or(text.bytes().len());
-    let (key, after) = text.split(end);
-    (Some(Selector::Key(key.trim())), after)
+    (Some(selector), after)
 }
 
-/// Reads up to the `/` that closes a pattern, which may hold `\/` and separators.
-fn pattern<'a>(text: Word<'a>, quoted: bool, context: &mut Context) -> (Word<'a>, Word<'a>) {
+/// Where the first `/` is that no backslash escapes.
+fn closing_slash(bytes: &[u8]) -> Option<usize> {
     let mut escaped = false;
-    for (at, byte) in text.bytes().iter().enumerate() {
-        match byte {
-            _ if escaped => escaped = false,
-            b'\\' => escaped = true,
-            b'/' => {
-                let after = text.from(at + 1);
-                let after = if quoted {
-                    after.strip(b'\'').unwrap_or(after)
-                } else {
-                    after
-                };
-                return (text.part(0, at), after);
-            }
-            _ => {}
-        }
-    }
-    // Coraza takes the rest of the list for the pattern; so be it, but somebody should know.
-    context.warn(
-        Kind::UnclosedPattern,
-        text,
-        "this pattern is not closed by `/`, so it reaches to the end of the list",
-    );
-    (text, text.from(text.bytes().len()))
+    bytes.iter().position(|byte| {
+        let found = *byte == b'/' && !escaped;
+        escaped = *byte == b'\\' && !escaped;
+        found
+    })
 }

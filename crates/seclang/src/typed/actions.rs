@@ -62,7 +62,10 @@ fn known(name: Word<'_>, context: &mut Context) -> Option<ActionName> {
 
 /// The value of an action; nothing if it can't be used.
 fn value(name: ActionName, written: &ast::Action<'_>, context: &mut Context) -> Option<Value> {
-    let given = written.value.filter(|value| !value.bytes().is_empty());
+    let given = written
+        .value
+        .map(|value| value.text)
+        .filter(|value| !value.bytes().is_empty());
     match name {
         ActionName::Allow => return allow(given, context),
         ActionName::SanitiseMatchedBytes => {

@@ -56,7 +56,10 @@ fn target(written: &ast::Variable<'_>, context: &mut Context) -> Option<Target> 
 }
 
 fn selection(variable: Variable, selector: ast::Selector<'_>, context: &mut Context) -> Selector {
-    let (ast::Selector::Key(word) | ast::Selector::Pattern(word)) = selector;
+    let word = match selector {
+        ast::Selector::Key(argument) | ast::Selector::Pattern(argument) => argument.text,
+        ast::Selector::UnclosedPattern(word) => word,
+    };
     if !variable.is_collection() {
         let message = format!("`{variable}` holds one value, so nothing can be selected in it");
         context.error(Kind::KeyOnScalar, word, message);
@@ -65,8 +68,8 @@ fn selection(variable: Variable, selector: ast::Selector<'_>, context: &mut Cont
         context.error(Kind::MalformedVariable, word, message);
     }
     match selector {
-        ast::Selector::Pattern(pattern) => Selector::Pattern(text(pattern)),
-        ast::Selector::Key(path) if variable.is_document() => Selector::Path(text(path)),
-        ast::Selector::Key(key) => Selector::Key(text(key)),
+        ast::Selector::Key(_) if variable.is_document() => Selector::Path(text(word)),
+        ast::Selector::Key(_) => Selector::Key(text(word)),
+        ast::Selector::Pattern(_) | ast::Selector::UnclosedPattern(_) => Selector::Pattern(text(word)),
     }
 }
