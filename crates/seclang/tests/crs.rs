@@ -10,10 +10,12 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use coraza_seclang::rules::{ActionName, Setting};
 use coraza_seclang::{Directive, DirectiveKind, LineIndex, Parsed, Rules, Severity, lower, parse, render, reprint};
+use proptest::prelude::*;
+use proptest::sample::Index;
 
 const MODULE: &str = "github.com/corazawaf/coraza-coreruleset/v4@v4.25.0";
 
@@ -49,6 +51,47 @@ fn the_recommended_configurations_parse_if_they_are_there() {
         assert!(findings.is_empty(), "{findings:?}");
         assert!(rules.rules().count() >= 5);
     }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 128, ..ProptestConfig::default() })]
+
+    /// Some lines of the CRS with a few bytes changed: no panic, every place inside the text, every finding can be shown.
+    #[test]
+    fn damaged_lines_of_the_crs_are_parsed(
+        start in any::<Index>(),
+        length in 1..40_usize,
+        damages in prop::collection::vec((any::<Index>(), prop::sample::select(&b"\"'\\|,:%{}/\n`#@! \xff"[..])), 1..8),
+    ) {
+        static LINES: LazyLock<Vec<Vec<u8>>> = LazyLock::new(lines_of_the_crs);
+        let start = start.index(LINES.len());
+        let mut text = LINES[start..LINES.len().min(start + length)].concat();
+        for (at, byte) in damages {
+            let at = at.index(text.len());
+            text[at] = byte;
+        }
+        let parsed = parse(&text);
+        let lines = LineIndex::new(&text);
+        for finding in &parsed.diagnostics {
+            prop_assert!(finding.span.end as usize <= text.len());
+            prop_assert!(!render(finding, "crs", &lines, &text).is_empty());
+        }
+        if !parsed.has_errors() {
+            check_reprint(&text, &parsed);
+        }
+    }
+}
+
+fn lines_of_the_crs() -> Vec<Vec<u8>> {
+    let files = confs(&crs_module().join("rules/@owasp_crs"));
+    let texts = files.iter().map(|file| std::fs::read(file).unwrap());
+    texts
+        .flat_map(|text| {
+            text.split_inclusive(|byte| *byte == b'\n')
+                .map(<[u8]>::to_vec)
+                .collect::<Vec<_>>()
+        })
+        .collect()
 }
 
 /// Everything that a counter of lines can count.
