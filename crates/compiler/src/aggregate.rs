@@ -1,6 +1,6 @@
 //! The sources of a RuleSet as one: which source and line a finding is in.
 
-use std::collections::HashMap;
+use std::cell::OnceCell;
 use std::sync::Arc;
 
 use coraza_seclang::{Diagnostic, LineIndex, Location, Severity, SourceDiagnostic, SourceId, render};
@@ -9,50 +9,54 @@ use crate::diagnostic::{Diagnostics, LocatedDiagnostic, MAX_DIAGNOSTICS, bounded
 use crate::source::ResolvedSource;
 
 /// The sources in the order of the spec. A [`SourceId`] is a place in this order.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug)]
 pub(crate) struct Aggregate<'s> {
     sources: &'s [ResolvedSource],
+    /// Where the lines of each source start, found when a first finding asks: there may be one finding for each line.
+    lines: Vec<OnceCell<LineIndex<'s>>>,
 }
 
 impl<'s> Aggregate<'s> {
-    pub(crate) const fn new(sources: &'s [ResolvedSource]) -> Self {
-        Self { sources }
+    pub(crate) fn new(sources: &'s [ResolvedSource]) -> Self {
+        Self {
+            sources,
+            lines: vec![OnceCell::new(); sources.len()],
+        }
     }
 
     /// Each source with its id.
-    pub(crate) fn sources(self) -> impl Iterator<Item = (SourceId, &'s ResolvedSource)> {
+    pub(crate) fn sources(&self) -> impl Iterator<Item = (SourceId, &'s ResolvedSource)> {
         (0..).map(SourceId).zip(self.sources)
     }
 
-    fn source(self, id: SourceId) -> Option<&'s ResolvedSource> {
-        self.sources.get(usize::try_from(id.0).ok()?)
+    fn source(&self, id: SourceId) -> Option<(&'s ResolvedSource, &LineIndex<'s>)> {
+        let at = usize::try_from(id.0).ok()?;
+        let source = self.sources.get(at)?;
+        let lines = self
+            .lines
+            .get(at)?
+            .get_or_init(|| LineIndex::new(source.text.as_bytes()));
+        Some((source, lines))
     }
 
     /// `name:line` of a place, for messages that name a second one.
-    pub(crate) fn place(self, location: Location) -> String {
-        self.source(location.source).map_or_else(String::new, |source| {
-            let line = LineIndex::new(source.text.as_bytes())
-                .line_column(location.span.start)
-                .line;
-            format!("{}:{line}", source.name)
-        })
+    pub(crate) fn place(&self, location: Location) -> String {
+        let place = |(source, lines): (&ResolvedSource, &LineIndex<'_>)| {
+            format!("{}:{}", source.name, lines.line_column(location.span.start).line)
+        };
+        self.source(location.source).map(place).unwrap_or_default()
     }
 
     /// Gives findings their places, errors first, and keeps the first of them.
-    pub(crate) fn locate(self, mut findings: Vec<SourceDiagnostic>) -> Diagnostics {
-        let order = |finding: &SourceDiagnostic| {
+    pub(crate) fn locate(&self, mut findings: Vec<SourceDiagnostic>) -> Diagnostics {
+        findings.sort_by_key(|finding| {
             let Diagnostic { severity, span, .. } = finding.diagnostic;
             (severity != Severity::Error, finding.source, span)
-        };
-        findings.sort_by_key(order);
+        });
         let omitted = findings.len().saturating_sub(MAX_DIAGNOSTICS);
-        let mut lines = HashMap::new();
         let list = findings.iter().take(MAX_DIAGNOSTICS).filter_map(|finding| {
-            let source = self.source(finding.source)?;
-            let index = lines
-                .entry(finding.source)
-                .or_insert_with(|| LineIndex::new(source.text.as_bytes()));
-            Some(located(source, index, &finding.diagnostic))
+            let (source, lines) = self.source(finding.source)?;
+            Some(located(source, lines, &finding.diagnostic))
         });
         Diagnostics {
             list: list.collect(),

@@ -13,7 +13,7 @@ use crate::aggregate::Aggregate;
 const MOST_NAMES: usize = 10;
 
 /// Everything that is wrong with `rules` as a whole.
-pub(crate) fn check(aggregate: Aggregate<'_>, rules: &Rules, data: &DataFiles) -> Vec<SourceDiagnostic> {
+pub(crate) fn check(aggregate: &Aggregate<'_>, rules: &Rules, data: &DataFiles) -> Vec<SourceDiagnostic> {
     let mut findings = unique_ids(aggregate, rules);
     findings.extend(markers(rules));
     findings.extend(data_files(rules, data));
@@ -22,7 +22,7 @@ pub(crate) fn check(aggregate: Aggregate<'_>, rules: &Rules, data: &DataFiles) -
 }
 
 /// A number stands for one rule: exclusions and logs have nothing else to name it by.
-fn unique_ids(aggregate: Aggregate<'_>, rules: &Rules) -> Vec<SourceDiagnostic> {
+fn unique_ids(aggregate: &Aggregate<'_>, rules: &Rules) -> Vec<SourceDiagnostic> {
     let mut first: HashMap<RuleId, Location> = HashMap::new();
     let duplicate = |rule: &Rule| {
         let (id, starter) = (rule.id?, rule.starter()?);

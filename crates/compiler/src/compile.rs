@@ -88,14 +88,14 @@ impl Compiler {
             .admit(&content, options.used_in_namespace, options.used_in_total)?;
 
         let aggregate = Aggregate::new(&ruleset.sources);
-        let analyses = analyze(&self.memo, aggregate, options.bounds)?;
-        let syntax = judge_syntax(aggregate, &analyses)?;
+        let analyses = analyze(&self.memo, &aggregate, options.bounds)?;
+        let syntax = judge_syntax(&aggregate, &analyses)?;
 
         let parsed: Vec<_> = analyses.iter().map(|analysis| Arc::clone(&analysis.parsed)).collect();
         let (rules, mut findings) = lower(&parsed);
         findings.extend(syntax);
         findings.extend(of_sources(&analyses, |analysis| &analysis.pattern_findings));
-        findings.extend(check(aggregate, &rules, &ruleset.data_files));
+        findings.extend(check(&aggregate, &rules, &ruleset.data_files));
         if has_errors(&findings) {
             return Err(CompileError::InvalidRuleSet {
                 diagnostics: aggregate.locate(findings),
@@ -125,7 +125,7 @@ impl Compiler {
 
 /// The sources' own warnings, or their errors: of the sources if one of them should have been valid by itself, else of the
 /// RuleSet.
-fn judge_syntax(aggregate: Aggregate<'_>, analyses: &[Arc<Analysis>]) -> Result<Vec<SourceDiagnostic>, CompileError> {
+fn judge_syntax(aggregate: &Aggregate<'_>, analyses: &[Arc<Analysis>]) -> Result<Vec<SourceDiagnostic>, CompileError> {
     let findings: Vec<_> = of_sources(analyses, |analysis| &analysis.parsed.diagnostics).collect();
     if !has_errors(&findings) {
         return Ok(findings);
@@ -144,7 +144,7 @@ fn judge_syntax(aggregate: Aggregate<'_>, analyses: &[Arc<Analysis>]) -> Result<
 }
 
 /// What is known about each source. Stops where the bounds are passed, before more work is done, with a finding there.
-fn analyze(memo: &Memo, aggregate: Aggregate<'_>, bounds: Bounds) -> Result<Vec<Arc<Analysis>>, CompileError> {
+fn analyze(memo: &Memo, aggregate: &Aggregate<'_>, bounds: Bounds) -> Result<Vec<Arc<Analysis>>, CompileError> {
     let mut analyses = Vec::new();
     let (mut directives, mut steps) = (0_usize, 0_u64);
     for (id, source) in aggregate.sources() {

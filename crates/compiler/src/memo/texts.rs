@@ -150,3 +150,56 @@ impl Texts {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use coraza_seclang::parse;
+
+    use super::*;
+    use crate::pattern::Verdict;
+
+    fn analysis() -> Arc<Analysis> {
+        Arc::new(Analysis::of(parse(b""), |pattern| Arc::new(Verdict::of(pattern))))
+    }
+
+    /// A text of a MiB that no other number has.
+    fn large(number: usize) -> Arc<str> {
+        let digits = number.to_string();
+        let padding = " ".repeat((1 << 20) - digits.len());
+        (digits + &padding).into()
+    }
+
+    #[test]
+    fn what_is_known_is_bounded_and_the_longest_unused_goes_first() {
+        let mut texts = Texts::default();
+        let first = large(0);
+        texts.insert(&first, Some(analysis()));
+        let held: Vec<_> = (1..=100).map(large).collect();
+        for text in &held {
+            assert!(texts.analysis(&first).is_some(), "it is used all the time");
+            assert!(texts.analysis(text).is_none());
+            texts.insert(text, Some(analysis()));
+            assert!(texts.analyzed_bytes() <= MAX_ANALYZED_BYTES);
+        }
+        assert!(texts.analysis(&held[0]).is_none(), "long unused");
+        assert!(texts.analysis(&held[99]).is_some());
+        assert_eq!(texts.len(), 101, "the texts themselves are still shared");
+    }
+
+    #[test]
+    fn a_text_is_counted_once() {
+        let mut texts = Texts::default();
+        let text = large(0);
+        for _ in 0..3 {
+            texts.insert(&text, None);
+            texts.insert(&text, Some(analysis()));
+        }
+        assert_eq!((texts.len(), texts.analyzed_bytes()), (1, 1 << 20));
+        texts.insert(&text, None);
+        assert!(
+            texts.analysis(&text).is_some(),
+            "knowing nothing new takes nothing away"
+        );
+        assert!(texts.find(&text).is_some_and(|shared| Arc::ptr_eq(&shared, &text)));
+    }
+}
