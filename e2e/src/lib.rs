@@ -30,6 +30,7 @@ pub mod link;
 pub mod namespace;
 pub mod port;
 pub mod process;
+pub mod subscriber;
 pub mod token;
 pub mod wait;
 
@@ -41,4 +42,5 @@ pub use fleet::{Fleet, Size};
 pub use link::Link;
 pub use namespace::Namespace;
 pub use process::Process;
+pub use subscriber::Subscriber;
 pub use wait::{until, until_within};
