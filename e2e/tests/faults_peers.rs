@@ -4,7 +4,6 @@
     clippy::expect_used,
     clippy::panic,
     clippy::indexing_slicing,
-    clippy::indexing_slicing,
     reason = "a test fails by a panic"
 )]
 
