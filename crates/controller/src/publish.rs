@@ -188,3 +188,6 @@ fn now() -> Now {
         monotonic: Instant::now(),
     }
 }
+
+#[cfg(test)]
+mod tests;

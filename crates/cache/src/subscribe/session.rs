@@ -177,3 +177,6 @@ impl Session {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -386,3 +386,6 @@ fn touch(sessions: &mut BTreeMap<SessionId, Session>, changed: &mut BTreeSet<Rul
     sessions.values_mut().for_each(|session| session.touch(key));
     changed.insert(key.clone());
 }
+
+#[cfg(test)]
+mod tests;

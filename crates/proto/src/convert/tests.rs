@@ -1,3 +1,5 @@
+//! Round trips, each field that can be invalid, and garbage.
+
 use super::*;
 
 use std::collections::BTreeMap;

@@ -1,3 +1,5 @@
+//! Handshakes over memory, with certificates made for the test.
+
 use super::*;
 
 use std::fs;
