@@ -174,7 +174,8 @@ impl Session {
 
     /// The key's entry in the snapshot changed.
     pub(super) fn touch(&mut self, key: &RuleSetKey) {
-        if self.due.awaited.remove(key) {
+        // What is named before the snapshot begins is part of it: a cache must not be complete without it.
+        if self.due.awaited.remove(key) || self.phase == Phase::Greeting {
             self.due.initial.insert(key.clone());
         } else if !self.due.initial.contains(key) {
             self.due.changed.insert(key.clone());

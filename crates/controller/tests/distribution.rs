@@ -1,0 +1,372 @@
+//! Both ends of the distribution over real sockets and real TLS: what peers may do, and what they may not.
+
+use std::convert::Infallible;
+use std::fs;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use coraza_cache::Store;
+use coraza_cache::subscribe::{self, Options, State};
+use coraza_controller::publish::{self, Publisher};
+use coraza_proto::v1alpha1::{self, SubscribeRequest, SubscribeResponse, subscribe_request};
+use coraza_proto::{CACHE_IDENTITY, CONTROLLER_IDENTITY};
+use coraza_ruleset::{Content, Revision, RuleSetKey, RulesText};
+use coraza_runtime::drain;
+use coraza_runtime::readiness::{Latch, Readiness};
+use coraza_runtime::tls::{ClientTls, ServerTls};
+use futures::StreamExt as _;
+use hyper_util::rt::TokioIo;
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+use tokio_rustls::TlsConnector;
+use tonic::transport::{Channel, Endpoint};
+use tonic::{Code, Status, Streaming};
+
+const LIMIT: u64 = 1 << 20;
+/// Ends a test that would wait for ever; nothing is ever waited for this long.
+const NEVER: Duration = Duration::from_secs(60);
+
+type Authority = CertifiedIssuer<'static, KeyPair>;
+
+fn authority() -> Authority {
+    let mut params = CertificateParams::new([]).expect("no names");
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    CertifiedIssuer::self_signed(params, KeyPair::generate().expect("a key")).expect("a CA")
+}
+
+fn certificate(name: &str, issuer: &Authority, root: &Authority) -> tempfile::TempDir {
+    let directory = tempfile::tempdir().expect("a directory");
+    let key = KeyPair::generate().expect("a key");
+    let params = CertificateParams::new([name.to_owned()]).expect("a name");
+    let certificate = params.signed_by(&key, issuer).expect("a certificate");
+    for (file, pem) in [
+        ("tls.crt", certificate.pem()),
+        ("tls.key", key.serialize_pem()),
+        ("ca.crt", root.pem()),
+    ] {
+        fs::write(directory.path().join(file), pem).expect("written");
+    }
+    directory
+}
+
+/// A publisher that serves.
+struct Controller {
+    publisher: Publisher,
+    address: SocketAddr,
+    drain: drain::Signal,
+}
+
+impl Controller {
+    async fn start(ca: &Authority) -> Self {
+        let files = certificate(CONTROLLER_IDENTITY, ca, ca);
+        let tls = ServerTls::mutual(files.path()).expect("good files");
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let address = listener.local_addr().expect("an address");
+        let publisher = Publisher::new(Duration::from_secs(15));
+        let (drain, watch) = drain::channel();
+        tokio::spawn(publish::serve(publisher.clone(), listener, tls, LIMIT, watch));
+        Self {
+            publisher,
+            address,
+            drain,
+        }
+    }
+
+    async fn leading(ca: &Authority) -> Self {
+        let controller = Self::start(ca).await;
+        controller.publisher.lead(Some(1));
+        controller.publisher.open();
+        controller
+    }
+
+    fn serve(&self, name: &str, rules: &str) -> Revision {
+        let rules = RulesText::new([Arc::from(rules)]);
+        let content = Content {
+            rules,
+            ..Content::default()
+        };
+        let digest = content.digest();
+        self.publisher.serve(&key(name), content, digest, None)
+    }
+
+    /// Waits until a cache serves the current revision of a key.
+    async fn until_acked(&self, name: &str) -> Revision {
+        let mut changes = Box::pin(self.publisher.changes());
+        loop {
+            match self.publisher.delivery(&key(name)) {
+                Some(delivery) if delivery.acked > 0 => return delivery.revision,
+                _ => tokio::time::timeout(NEVER, changes.next()).await.expect("in time"),
+            };
+        }
+    }
+}
+
+fn key(name: &str) -> RuleSetKey {
+    RuleSetKey::new("default", name).expect("a key")
+}
+
+/// A cache that subscribes.
+struct Cache {
+    store: Store,
+    ready: Latch,
+    state: watch::Receiver<State>,
+    _drain: drain::Signal,
+}
+
+impl Cache {
+    fn start(files: &Path, addresses: &[SocketAddr]) -> Self {
+        let store = Store::new().0;
+        let ready = Readiness::default().latch("snapshot");
+        let (sender, state) = watch::channel(State::default());
+        let (signal, watch) = drain::channel();
+        let options = Options {
+            addresses: addresses
+                .iter()
+                .map(|address| address.to_string().parse().expect("an address"))
+                .collect(),
+            replica: "cache-0".into(),
+            max_ruleset_bytes: LIMIT,
+            plugin_digest: None,
+        };
+        let tls = ClientTls::mutual(files).expect("good files");
+        tokio::spawn(subscribe::run(
+            options,
+            tls,
+            store.clone(),
+            ready.clone(),
+            sender,
+            watch,
+        ));
+        Self {
+            store,
+            ready,
+            state,
+            _drain: signal,
+        }
+    }
+
+    async fn until(&mut self, condition: impl Fn(&Store, &State) -> bool) {
+        let store = self.store.clone();
+        let waited = self.state.wait_for(|state| condition(&store, state));
+        tokio::time::timeout(NEVER, waited)
+            .await
+            .expect("in time")
+            .expect("running");
+    }
+
+    async fn until_held(&mut self, expected: &[(&str, Revision)]) {
+        let expected: Vec<_> = expected.iter().map(|(name, revision)| (key(name), *revision)).collect();
+        self.until(|store, _| store.holdings() == expected).await;
+    }
+}
+
+/// A TLS connection to a controller, as whoever has these files.
+async fn connect(files: &Path, address: SocketAddr) -> std::io::Result<tokio_rustls::client::TlsStream<TcpStream>> {
+    let tls = TlsConnector::from(ClientTls::mutual(files).expect("good files").current());
+    let name = CONTROLLER_IDENTITY.try_into().expect("a name");
+    tls.connect(name, TcpStream::connect(address).await?).await
+}
+
+async fn channel(files: &Path, address: SocketAddr) -> Channel {
+    let stream = connect(files, address).await.expect("a connection");
+    let stream = Mutex::new(Some(TokioIo::new(stream)));
+    let connector = tower::service_fn(move |_| {
+        let stream = stream.lock().expect("not poisoned").take().expect("one connection");
+        async move { Ok::<_, Infallible>(stream) }
+    });
+    let endpoint = Endpoint::from_static("http://controller");
+    endpoint.connect_with_connector(connector).await.expect("a channel")
+}
+
+/// Sends messages of any type where the controller expects requests.
+async fn stream<M: prost::Message + Default + 'static>(
+    files: &Path,
+    address: SocketAddr,
+    messages: Vec<M>,
+) -> Result<Streaming<SubscribeResponse>, Status> {
+    let mut client = tonic::client::Grpc::new(channel(files, address).await);
+    client.ready().await.expect("ready");
+    let path = "/coraza.distribution.v1alpha1.Distribution/Subscribe"
+        .parse()
+        .expect("a path");
+    let codec = tonic_prost::ProstCodec::<M, SubscribeResponse>::default();
+    let requests = futures::stream::iter(messages).chain(futures::stream::pending());
+    Ok(client
+        .streaming(tonic::Request::new(requests), path, codec)
+        .await?
+        .into_inner())
+}
+
+fn hello(replica: &str) -> SubscribeRequest {
+    let hello = v1alpha1::Hello {
+        replica: replica.into(),
+        process_id: uuid::Uuid::new_v4().to_string(),
+        max_ruleset_bytes: LIMIT,
+        ..v1alpha1::Hello::default()
+    };
+    SubscribeRequest {
+        request: Some(subscribe_request::Request::Hello(hello)),
+    }
+}
+
+async fn refused<M: prost::Message + Default + 'static>(files: &Path, address: SocketAddr, messages: Vec<M>) -> Code {
+    let refused = async {
+        match stream(files, address, messages).await {
+            Err(status) => status.code(),
+            Ok(mut responses) => loop {
+                match responses.message().await {
+                    Ok(Some(_)) => {}
+                    Ok(None) => return Code::Ok,
+                    Err(status) => return status.code(),
+                }
+            },
+        }
+    };
+    tokio::time::timeout(NEVER, refused).await.expect("in time")
+}
+
+#[tokio::test]
+async fn a_cache_follows_the_leader_and_keeps_what_it_has_when_there_is_none() {
+    let ca = authority();
+    let files = certificate(CACHE_IDENTITY, &ca, &ca);
+    let (standby, leader) = (Controller::start(&ca).await, Controller::leading(&ca).await);
+    let first = leader.serve("a", "1");
+    let mut cache = Cache::start(files.path(), &[standby.address, leader.address]);
+    cache.until_held(&[("a", first)]).await;
+    cache
+        .until(|_, state| state.complete && state.connected == Some(1))
+        .await;
+    assert!(cache.ready.is_set());
+    let (second, other) = (leader.serve("a", "2"), leader.serve("b", "3"));
+    cache.until_held(&[("a", second), ("b", other)]).await;
+    leader.publisher.forget(&key("b"));
+    cache.until_held(&[("a", second)]).await;
+
+    leader.publisher.lead(None);
+    cache.until(|_, state| state.connected.is_none()).await;
+    assert!(cache.ready.is_set());
+    assert_eq!(cache.store.holdings(), [(key("a"), second)]);
+
+    standby.publisher.retain(&key("a"), Some(second));
+    standby.publisher.lead(Some(2));
+    standby.publisher.open();
+    cache.until(|_, state| state.connected == Some(2)).await;
+    assert_eq!(standby.until_acked("a").await, second);
+}
+
+#[tokio::test]
+async fn a_drain_ends_streams_and_connections() {
+    let ca = authority();
+    let files = certificate(CACHE_IDENTITY, &ca, &ca);
+    let controller = Controller::leading(&ca).await;
+    let mut cache = Cache::start(files.path(), &[controller.address]);
+    cache.until(|_, state| state.connected.is_some()).await;
+    controller
+        .drain
+        .drain(NEVER)
+        .await
+        .expect("every connection was closed");
+    cache.until(|_, state| state.connected.is_none()).await;
+}
+
+#[tokio::test]
+async fn who_is_no_cache_is_turned_away_and_disturbs_nobody() {
+    let (ca, stranger) = (authority(), authority());
+    let controller = Controller::leading(&ca).await;
+    let address = controller.address;
+    let cache_files = certificate(CACHE_IDENTITY, &ca, &ca);
+
+    let other_identity = certificate(CONTROLLER_IDENTITY, &ca, &ca);
+    assert_eq!(
+        refused(other_identity.path(), address, vec![hello("x")]).await,
+        Code::Unauthenticated
+    );
+
+    // With TLS 1.3 a client learns with its first read that its certificate was refused.
+    let other_authority = certificate(CACHE_IDENTITY, &stranger, &ca);
+    if let Ok(mut stream) = connect(other_authority.path(), address).await {
+        stream.read_u8().await.expect_err("the connection is closed");
+    }
+
+    let mut plain = TcpStream::connect(address).await.expect("a connection");
+    plain.write_all(b"GET / HTTP/1.1\r\n\r\n").await.expect("written");
+    let _ = plain.read_to_end(&mut Vec::new()).await;
+
+    let mut garbage = connect(cache_files.path(), address).await.expect("a connection");
+    garbage.write_all(&[0xff; 64]).await.expect("written");
+    let _ = garbage.read_to_end(&mut Vec::new()).await;
+
+    assert!(controller.publisher.caches().is_empty());
+    let revision = controller.serve("a", "1");
+    Cache::start(cache_files.path(), &[address])
+        .until_held(&[("a", revision)])
+        .await;
+}
+
+#[tokio::test]
+async fn messages_that_break_the_protocol_end_their_stream() {
+    let ca = authority();
+    let controller = Controller::leading(&ca).await;
+    let (address, files) = (controller.address, certificate(CACHE_IDENTITY, &ca, &ca));
+    let files = files.path();
+    let ack = |nonce| SubscribeRequest {
+        request: Some(subscribe_request::Request::Ack(v1alpha1::Ack { nonce })),
+    };
+    // A Nack on the wire is no request: its first field has another type.
+    let garbage = v1alpha1::Nack {
+        nonce: 7,
+        error_detail: "x".into(),
+    };
+    assert_eq!(refused(files, address, vec![garbage]).await, Code::Internal);
+    assert_eq!(refused(files, address, vec![ack(1)]).await, Code::InvalidArgument);
+    assert_eq!(
+        refused(files, address, vec![hello("not a name")]).await,
+        Code::InvalidArgument
+    );
+    assert_eq!(
+        refused(files, address, vec![hello("a"), hello("a")]).await,
+        Code::InvalidArgument
+    );
+    assert_eq!(
+        refused(files, address, vec![hello("a"), ack(99)]).await,
+        Code::InvalidArgument
+    );
+    assert_eq!(
+        refused(files, address, vec![hello(&"a".repeat(5 << 20))]).await,
+        Code::OutOfRange
+    );
+    let standby = Controller::start(&ca).await;
+    assert_eq!(
+        refused(files, standby.address, vec![hello("a")]).await,
+        Code::Unavailable
+    );
+}
+
+#[tokio::test]
+async fn a_cache_that_reads_nothing_delays_nobody() {
+    let ca = authority();
+    let files = certificate(CACHE_IDENTITY, &ca, &ca);
+    let controller = Controller::leading(&ca).await;
+    let silent = stream(files.path(), controller.address, vec![hello("silent")])
+        .await
+        .expect("subscribed");
+    let mut cache = Cache::start(files.path(), &[controller.address]);
+    for number in 0..20 {
+        // Text that doesn't compress, so that it fills every buffer on the silent one's way.
+        let rules: String = (0..20_000).map(|_| uuid::Uuid::new_v4().to_string()).collect();
+        let revision = controller.serve("a", &format!("{number}{rules}"));
+        cache.until_held(&[("a", revision)]).await;
+    }
+    assert_eq!(controller.publisher.caches().len(), 2);
+    let silent_state = controller
+        .publisher
+        .caches()
+        .into_iter()
+        .find(|cache| cache.replica == "silent");
+    assert!(silent_state.expect("still subscribed").in_flight <= 3);
+    drop(silent);
+}
