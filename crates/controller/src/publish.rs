@@ -131,9 +131,18 @@ impl Publisher {
     /// What a subscription's stream is to do now. Unlike an update it wakes nobody: it changes nothing that another stream sends.
     fn step(&self, id: SessionId) -> Result<Step, Unavailable> {
         let mut exchange = self.shared.exchange.lock().unwrap_or_else(PoisonError::into_inner);
+        let incomplete = exchange.counters().incomplete_snapshots;
         let step = exchange.next(id, now());
+        let lacking = (exchange.counters().incomplete_snapshots > incomplete).then(|| exchange.lacking(id));
         let changed = exchange.take_changed();
         drop(exchange);
+        if let Some((replica, keys)) = lacking.flatten() {
+            tracing::warn!(
+                replica,
+                ?keys,
+                "snapshot complete without last good contents: no cache has sent them back"
+            );
+        }
         self.tell(&changed);
         step
     }

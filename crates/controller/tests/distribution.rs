@@ -1,5 +1,7 @@
 //! Both ends of the distribution over real sockets and real TLS: what peers may do, and what they may not.
 
+#![allow(clippy::expect_used, reason = "tests, and what they share")]
+
 use std::convert::Infallible;
 use std::fs;
 use std::net::SocketAddr;

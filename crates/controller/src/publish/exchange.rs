@@ -316,6 +316,15 @@ impl Exchange {
         self.sessions.values().map(CacheState::of).collect()
     }
 
+    /// A cache's replica name, and the keys whose last good content it still lacks.
+    pub(super) fn lacking(&self, id: SessionId) -> Option<(String, Vec<RuleSetKey>)> {
+        let session = self.sessions.get(&id)?;
+        Some((
+            session.hello().replica.clone(),
+            session.awaited().iter().cloned().collect(),
+        ))
+    }
+
     pub(super) fn counters(&self) -> Counters {
         self.counters
     }

@@ -325,6 +325,14 @@ impl World {
             }
         }
         *ready |= matches!(link.session.progress(), Progress::Complete { .. });
+        for reply in replies.iter().flatten() {
+            if let Request::Nack { detail, .. } = reply {
+                assert!(
+                    detail.contains("--max-ruleset-bytes"),
+                    "only size is a reason to refuse: {detail}"
+                );
+            }
+        }
         match replies {
             Ok(replies) => link.up.extend(replies),
             Err(_) => self.cut(number),
@@ -424,7 +432,7 @@ fn event() -> impl Strategy<Value = Event> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 512, max_shrink_iters: 20_000, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { max_shrink_iters: 20_000, ..ProptestConfig::default() })]
 
     #[test]
     fn caches_converge_on_the_leader_after_any_faults(events in prop::collection::vec(event(), 0..120), leader in 0..CONTROLLERS) {

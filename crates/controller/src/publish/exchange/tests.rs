@@ -346,6 +346,20 @@ fn the_wanted_content_is_recalled_else_the_newest() {
 }
 
 #[test]
+fn a_newer_last_good_content_replaces_the_recalled_one() {
+    let mut scene = Scene::leading();
+    scene.retain("a", None);
+    let early = scene.subscribe(&[("a", revision("older", 5))]);
+    scene.applied(early);
+    scene.recalled(early, "a", Some(ruleset("a", "older", 5)));
+    let late = scene.subscribe(&[("a", revision("newer", 20))]);
+    assert_eq!(scene.applied(late), [recall("a", "newer"), Body::SnapshotComplete]);
+    scene.recalled(late, "a", Some(ruleset("a", "newer", 20)));
+    assert_eq!(scene.applied(late), []);
+    assert_eq!(scene.applied(early), [upsert("a", "newer", 20)]);
+}
+
+#[test]
 fn a_recall_in_vain_goes_to_the_next_cache() {
     let mut scene = Scene::leading();
     scene.retain("a", None);
