@@ -254,16 +254,25 @@ async fn serve_stream<A: Authenticate>(
     let _ = stream.set_nodelay(true);
     match &shared.tls {
         None => serve_connection(stream, address, &shared, shard).await,
-        Some(tls) => {
-            let handshake = TlsAcceptor::from(tls.current()).accept(stream);
-            match tokio::time::timeout(shared.settings.timeouts.head, handshake).await {
-                Ok(Ok(stream)) => serve_connection(stream, address, &shared, shard).await,
-                Ok(Err(error)) => tracing::debug!(%address, %error, "a TLS handshake failed"),
-                Err(_elapsed) => tracing::debug!(%address, "a TLS handshake took too long"),
-            }
-        }
+        // Apart, or every plain connection would take the space of an encrypted one too.
+        Some(tls) => Box::pin(serve_tls(stream, tls, address, &shared, shard)).await,
     }
     drop(permit);
+}
+
+async fn serve_tls<A: Authenticate>(
+    stream: TcpStream,
+    tls: &ServerTls,
+    address: IpAddr,
+    shared: &Arc<Shared<A>>,
+    shard: Arc<metrics::Shard>,
+) {
+    let handshake = TlsAcceptor::from(tls.current()).accept(stream);
+    match tokio::time::timeout(shared.settings.timeouts.head, handshake).await {
+        Ok(Ok(stream)) => serve_connection(stream, address, shared, shard).await,
+        Ok(Err(error)) => tracing::debug!(%address, %error, "a TLS handshake failed"),
+        Err(_elapsed) => tracing::debug!(%address, "a TLS handshake took too long"),
+    }
 }
 
 async fn serve_connection<A: Authenticate, Io: AsyncRead + AsyncWrite + Unpin>(

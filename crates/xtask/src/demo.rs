@@ -3,7 +3,7 @@
 //! Each step is a command of a shell, printed and run, and a claim that is checked on its output; the first that doesn't hold ends the demo as failed. So does
 //! a process of ours that ends without being told to.
 
-mod certificates;
+pub(crate) mod certificates;
 mod poll;
 mod script;
 mod shell;

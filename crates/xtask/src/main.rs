@@ -6,6 +6,7 @@
     reason = "a command-line tool talks to the terminal"
 )]
 
+mod bench;
 mod ci;
 mod cluster;
 mod demo;
@@ -44,6 +45,8 @@ enum Command {
     Test(test::Args),
     /// See it work: an API server, a controller, two caches and the Core Rule Set, with the commands that a person would type
     Demo(demo::Args),
+    /// Measure speed and size against the targets and against peers
+    Bench(bench::Args),
     /// What CI runs: formatting, lints, generated files, tests
     Ci,
 }
@@ -79,6 +82,7 @@ async fn run(command: Command) -> Result<()> {
         Command::Cluster(args) => cluster::run(args).await,
         Command::Test(args) => test::run(&args).await,
         Command::Demo(args) => demo::run(&args).await,
+        Command::Bench(args) => bench::run(&args).await,
         Command::Ci => ci::run().await,
     }
 }

@@ -2,6 +2,7 @@
 //!
 //! A tool that should build and doesn't is an error, never a reason to skip.
 
+pub(crate) mod debian;
 mod go;
 mod store;
 

@@ -14,11 +14,14 @@ pub(crate) fn root() -> &'static Path {
     manifest.parent().and_then(Path::parent).unwrap_or(manifest)
 }
 
+/// Where cargo puts what it builds.
+pub(crate) fn target_dir() -> PathBuf {
+    std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from)
+}
+
 /// Where commands put what they write for people to look at: logs, clusters' folders.
 pub(crate) fn work_dir() -> PathBuf {
-    std::env::var_os("CARGO_TARGET_DIR")
-        .map_or_else(|| root().join("target"), PathBuf::from)
-        .join("xtask")
+    target_dir().join("xtask")
 }
 
 /// The cargo that runs us, so that nobody's other toolchain is used.

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// What a caller can make a connection take: a request's head may be as large as that. An idle one takes a fifth.
+/// What a caller can make a connection take: a request's head may be as large as that.
 const BYTES_PER_CONNECTION: u64 = 64 << 10;
 /// More were not tried.
 const MAX_CONNECTIONS: usize = 16_384;

@@ -10,7 +10,7 @@ use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, 
 pub(super) const IDENTITIES: [&str; 2] = ["coraza-controller", "coraza-cache"];
 
 /// Writes `{dir}/{identity}/{tls.crt,tls.key,ca.crt}`.
-pub(super) fn create(dir: &Path) -> Result<()> {
+pub(crate) fn create(dir: &Path) -> Result<()> {
     let mut params = CertificateParams::default();
     params.distinguished_name.push(DnType::CommonName, "cargo xtask demo");
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);

@@ -1,0 +1,94 @@
+//! `Figure`: a measured number, what it is compared with, and the line that says so. Pure.
+
+use std::fmt;
+
+/// A measured number.
+pub(super) struct Figure {
+    name: String,
+    value: f64,
+    unit: &'static str,
+    peer: Option<(String, f64)>,
+    target: Target,
+}
+
+/// What a figure should be.
+#[derive(Clone, Copy)]
+pub(super) enum Target {
+    /// At least so many times the peer's.
+    Ratio(f64),
+    /// At most this, in the figure's unit.
+    AtMost(f64),
+}
+
+impl Figure {
+    pub(super) fn beside(name: &str, value: f64, unit: &'static str, peer: (&str, f64), least_ratio: f64) -> Self {
+        let peer = Some((peer.0.to_owned(), peer.1));
+        Self {
+            name: name.to_owned(),
+            value,
+            unit,
+            peer,
+            target: Target::Ratio(least_ratio),
+        }
+    }
+
+    pub(super) fn alone(name: &str, value: f64, unit: &'static str, target: Target) -> Self {
+        Self {
+            name: name.to_owned(),
+            value,
+            unit,
+            peer: None,
+            target,
+        }
+    }
+
+    pub(super) fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn ratio(&self) -> Option<f64> {
+        self.peer.as_ref().map(|(_, value)| self.value / value)
+    }
+
+    /// Whether the target is. A peer that did not run is none that was beaten.
+    pub(super) fn is_reached(&self) -> bool {
+        match self.target {
+            Target::Ratio(least) => self.ratio().is_some_and(|ratio| ratio.is_finite() && ratio >= least),
+            Target::AtMost(most) => self.value <= most,
+        }
+    }
+}
+
+impl fmt::Display for Figure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "bench {} {:.0} {}", self.name, self.value, self.unit)?;
+        if let (Some((peer, value)), Some(ratio)) = (&self.peer, self.ratio()) {
+            write!(f, " peer {peer} {value:.0} ratio {ratio:.2}")?;
+        }
+        match self.target {
+            Target::Ratio(least) => write!(f, " target >={least}")?,
+            Target::AtMost(most) => write!(f, " target <={most:.0}")?,
+        }
+        f.write_str(if self.is_reached() { " ok" } else { " miss" })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines() {
+        let beside =
+            |value, peer| Figure::beside("cache/latest-200", value, "requests/s", ("nginx", peer), 1.5).to_string();
+        assert_eq!(
+            beside(90_000.0, 45_000.0),
+            "bench cache/latest-200 90000 requests/s peer nginx 45000 ratio 2.00 target >=1.5 ok"
+        );
+        assert!(beside(60_000.0, 45_000.0).ends_with("ratio 1.33 target >=1.5 miss"));
+        assert!(beside(60_000.0, 0.0).ends_with(" miss"));
+        let alone = |value| Figure::alone("cache/memory", value, "MiB", Target::AtMost(22.0)).to_string();
+        assert_eq!(alone(18.4), "bench cache/memory 18 MiB target <=22 ok");
+        assert!(alone(22.1).ends_with(" miss"));
+    }
+}
