@@ -18,6 +18,11 @@ fn find(name: &Path) -> Option<PathBuf> {
     None
 }
 
+/// A whole file.
+pub(crate) fn read(name: &str) -> Option<Vec<u8>> {
+    find(Path::new(name)).map(|path| fs::read(path).unwrap())
+}
+
 /// The bytes of a base64 field.
 pub(crate) fn bytes(vector: &Value, field: &str) -> Vec<u8> {
     STANDARD.decode(vector[field].as_str().unwrap_or_default()).unwrap()

@@ -174,7 +174,7 @@ fn fields<'a>(word: Word<'a>, is_separator: impl Fn(&u8) -> bool + Copy) -> impl
 fn networks(word: Word<'_>, context: &mut Context) -> Box<[Network]> {
     let mut networks = Vec::new();
     for field in fields(word, |byte| *byte == b',' || byte.is_ascii_whitespace()) {
-        match network(field.bytes()) {
+        match Network::parse(field.bytes()) {
             Some(network) => networks.push(network),
             None => {
                 let message = format!("`{}` is no IP address and no network", field.shown());
@@ -190,21 +190,23 @@ fn networks(word: Word<'_>, context: &mut Context) -> Box<[Network]> {
     networks.into_boxed_slice()
 }
 
-/// An address or `address/prefix`.
-fn network(bytes: &[u8]) -> Option<Network> {
-    let text = std::str::from_utf8(bytes).ok()?;
-    let (address, prefix) = text
-        .split_once('/')
-        .map_or((text, None), |(address, prefix)| (address, Some(prefix)));
-    let address: IpAddr = address.parse().ok()?;
-    let most = if address.is_ipv4() { 32 } else { 128 };
-    let prefix = prefix.map_or(Some(most), |prefix| {
-        digits(prefix.as_bytes()).filter(|bits| *bits <= most)
-    })?;
-    Some(Network {
-        address,
-        prefix: u8::try_from(prefix).ok()?,
-    })
+impl Network {
+    /// Reads an address or `address/prefix`.
+    pub fn parse(bytes: &[u8]) -> Option<Self> {
+        let text = std::str::from_utf8(bytes).ok()?;
+        let (address, prefix) = text
+            .split_once('/')
+            .map_or((text, None), |(address, prefix)| (address, Some(prefix)));
+        let address: IpAddr = address.parse().ok()?;
+        let most = if address.is_ipv4() { 32 } else { 128 };
+        let prefix = prefix.map_or(Some(most), |prefix| {
+            digits(prefix.as_bytes()).filter(|bits| *bits <= most)
+        })?;
+        Some(Self {
+            address,
+            prefix: u8::try_from(prefix).ok()?,
+        })
+    }
 }
 
 fn byte_ranges(word: Word<'_>, context: &mut Context) -> Box<[RangeInclusive<u8>]> {

@@ -32,12 +32,9 @@ pub(super) fn judge(first: &Token, second: &Token, third: &Token) -> Triple {
         (Bareword | Number | Variable | String, Operator, SqlType) if second.value.as_bytes() == b"::" => {
             Triple::KeepFirst
         }
-        (Expression | Group | Comma, Operator, LeftParenthesis) | (Comma, Operator, Function)
-            if second.is_unary_operator() =>
-        {
-            Triple::DropSecond
-        }
-        (Keyword | Expression | Group, Operator, Number | Bareword | Variable | String | Function)
+        (Expression | Group | Comma, Operator, LeftParenthesis)
+        | (Comma, Operator, Function)
+        | (Keyword | Expression | Group, Operator, Number | Bareword | Variable | String | Function)
             if second.is_unary_operator() =>
         {
             Triple::DropSecond
