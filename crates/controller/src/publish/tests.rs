@@ -55,7 +55,7 @@ enum Desired {
     Broken,
 }
 
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Copy)]
 enum Event {
     /// A user changes a RuleSet.
     Edit(usize, Desired),
@@ -272,7 +272,7 @@ impl World {
         let exchange = &mut self.controllers[link.controller].exchange;
         if let Some(request) = link.up.pop_front() {
             let heard = match request {
-                Request::Hello(_) => unreachable!("never sent on the link"),
+                Request::Hello(_) => panic!("never sent on the link"),
                 Request::Ack { nonce } => exchange.acknowledged(link.id, nonce),
                 Request::Nack { nonce, detail } => exchange.refused(link.id, nonce, detail, now),
                 Request::Recalled { key, ruleset } => exchange.recalled(link.id, &key, ruleset, now),
