@@ -123,7 +123,7 @@ async fn edit(stage: &Stage, shell: &Shell) -> Result<String> {
     let started = Instant::now();
     let line = replace(
         "Found User-Agent associated with security scanner",
-        "A security scanner's User-Agent",
+        "User-Agent of a security scanner",
     );
     let changed = |answer: &str| answer != before;
     let (edited, served) = tokio::join!(shell.run(&line), latest(stage, shell, "the edited revision", changed));
