@@ -78,26 +78,55 @@ pub async fn install() {
         .await;
 }
 
-/// Asks the API server to end; returns when it is gone.
-pub async fn stop_apiserver() {
-    control("apiserver stop").await;
+/// The time in which the API server is away. Dropping it, as a test that fails does, brings it back for those that follow.
+#[derive(Debug)]
+#[must_use = "the API server is back when this is dropped"]
+pub struct Outage {
+    over: bool,
 }
 
-/// Kills the API server.
-pub async fn kill_apiserver() {
-    control("apiserver kill").await;
+impl Outage {
+    /// Asks the API server to end; returns when it is gone.
+    pub async fn begin() -> Self {
+        control("apiserver stop").await;
+        Self { over: false }
+    }
+
+    /// Kills the API server.
+    pub async fn begin_by_crash() -> Self {
+        control("apiserver kill").await;
+        Self { over: false }
+    }
+
+    /// Starts the API server again, on the same port; returns when it is ready.
+    pub async fn end(mut self) {
+        control("apiserver start").await;
+        self.over = true;
+    }
 }
 
-/// Starts the API server again, on the same port; returns when it is ready.
-pub async fn start_apiserver() {
-    control("apiserver start").await;
+impl Drop for Outage {
+    fn drop(&mut self) {
+        if self.over {
+            return;
+        }
+        let back = std::thread::spawn(|| {
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build()
+                .expect("a runtime");
+            runtime.block_on(control("apiserver start"));
+        });
+        if back.join().is_err() {
+            eprintln!("the API server did not come back: what follows fails too");
+        }
+    }
 }
 
 async fn control(request: &str) {
     let socket = &environment().cluster.control;
-    let mut stream = UnixStream::connect(socket)
-        .await
-        .unwrap_or_else(|error| panic!("no supervisor listens on {}: {error}", socket.display()));
+    let stream = UnixStream::connect(socket).await;
+    let mut stream = stream.unwrap_or_else(|error| panic!("no supervisor listens on {}: {error}", socket.display()));
     stream
         .write_all(format!("{request}\n").as_bytes())
         .await

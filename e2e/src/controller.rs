@@ -80,11 +80,10 @@ impl Controller {
 
     /// A page of its metrics port.
     ///
-    /// # Panics
-    /// If there is none.
-    pub async fn page(&self, path: &str) -> Answer {
-        let answer = http::get(self.metrics, path, None).await;
-        answer.unwrap_or_else(|error| panic!("{} {path}: {error:#}", self.settings.name))
+    /// # Errors
+    /// If there is no answer.
+    pub async fn page(&self, path: &str) -> anyhow::Result<Answer> {
+        http::get(self.metrics, path, None).await
     }
 }
 

@@ -153,6 +153,31 @@ impl Namespace {
         .await
     }
 
+    /// Waits until a RuleSet is Ready as a revision other than this one, and gives it.
+    pub async fn revised(&self, name: &str, before: &str) -> RevisionStatus {
+        let what = format!("RuleSet {}/{name} to be revised", self.name);
+        until(&what, async || {
+            let shown = self.ready(name).await;
+            if shown.uuid == before {
+                Err("the revision from before")
+            } else {
+                Ok(shown)
+            }
+        })
+        .await
+    }
+
+    /// Waits until a RuleSet's status shows this revision as Ready. An edit of a source doesn't change the RuleSet, so [`ready`](Self::ready) right after
+    /// one may still give the revision from before.
+    pub async fn shows(&self, name: &str, uuid: &str) {
+        let what = format!("RuleSet {}/{name} to show {uuid}", self.name);
+        until(&what, async || {
+            let shown = self.ready(name).await.uuid;
+            if shown == uuid { Ok(()) } else { Err(shown) }
+        })
+        .await;
+    }
+
     /// Waits until an object has a condition of this type, status and reason, and gives it.
     pub async fn condition<K: Namespaced + HasConditions>(&self, name: &str, wanted: (&str, &str, &str)) -> Condition {
         let (type_, status, reason) = wanted;

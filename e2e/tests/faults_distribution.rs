@@ -11,8 +11,9 @@ use std::time::Duration;
 
 use coraza_api::RuleSet;
 use coraza_e2e::cache::Rules;
+use coraza_e2e::cluster::Outage;
 use coraza_e2e::wait::holds_for;
-use coraza_e2e::{Cache, Fleet, Namespace, Size, Subscriber, cluster, subscriber, until, until_within};
+use coraza_e2e::{Cache, Fleet, Namespace, Size, Subscriber, subscriber, until, until_within};
 use coraza_proto::v1alpha1::subscribe_request::Request;
 use coraza_proto::v1alpha1::subscribe_response::Response;
 
@@ -38,6 +39,10 @@ async fn served(fleet: &Fleet) -> (Namespace, String) {
     let revision = namespace.ready("waf").await;
     namespace.served(&fleet.caches, "waf", &revision.uuid).await;
     let token = namespace.token("waf").await;
+    for cache in &fleet.caches {
+        // It has seen the token from now on, so that it needs nobody to know it.
+        rules(cache, &namespace, &token).await;
+    }
     (namespace, token)
 }
 
@@ -100,8 +105,9 @@ async fn caches_from_one_to_three_to_one() {
     // The two that were there longest go.
     fleet.caches.drain(..2);
     edit_reaches(&fleet.caches, &namespace, &token, 3).await;
-    let revision = namespace.ready("waf").await;
-    namespace.served(&fleet.caches, "waf", &revision.uuid).await;
+    namespace
+        .shows("waf", &rules(&fleet.caches[0], &namespace, &token).await.uuid)
+        .await;
 }
 
 #[tokio::test]
@@ -134,7 +140,11 @@ async fn a_controller_that_restarts_writes_nothing_and_reloads_nobody() {
 /// Waits until so many caches are subscribed to the first controller.
 async fn subscribed(fleet: &Fleet, count: usize) {
     until_within(TAKE_OVER, "caches to subscribe", async || {
-        let page = fleet.controllers[0].page("/debug/caches").await.text();
+        let page = fleet.controllers[0]
+            .page("/debug/caches")
+            .await
+            .map_err(|error| error.to_string())?
+            .text();
         let found = fleet
             .caches
             .iter()
@@ -154,7 +164,9 @@ async fn a_standby_takes_over_from_a_leader_that_was_killed() {
     fleet.controllers[0].process.kill();
     goes_on(&fleet.caches, &namespace, &token, &expected).await;
     edit_reaches(&fleet.caches, &namespace, &token, 2).await;
-    namespace.ready("waf").await;
+    namespace
+        .shows("waf", &rules(&fleet.caches[0], &namespace, &token).await.uuid)
+        .await;
 }
 
 #[tokio::test]
@@ -169,8 +181,9 @@ async fn a_leader_that_was_frozen_finds_itself_deposed() {
     fleet.controllers[0].process.thaw();
     goes_on(&fleet.caches, &namespace, &token, &current).await;
     edit_reaches(&fleet.caches, &namespace, &token, 3).await;
-    let revision = namespace.ready("waf").await;
-    namespace.served(&fleet.caches, "waf", &revision.uuid).await;
+    namespace
+        .shows("waf", &rules(&fleet.caches[0], &namespace, &token).await.uuid)
+        .await;
 }
 
 #[tokio::test]
@@ -196,12 +209,14 @@ async fn rules_are_served_while_the_api_server_is_away() {
     let fleet = Fleet::start(Size::of(1, 2).controller_flags(&QUICK_LEASE)).await;
     let (namespace, token) = served(&fleet).await;
     let expected = rules(&fleet.caches[0], &namespace, &token).await;
-    cluster::stop_apiserver().await;
+    let outage = Outage::begin().await;
     // Longer than the leader may lead without renewing.
     goes_on(&fleet.caches, &namespace, &token, &expected).await;
-    cluster::start_apiserver().await;
+    outage.end().await;
     edit_reaches(&fleet.caches, &namespace, &token, 2).await;
-    namespace.ready("waf").await;
+    namespace
+        .shows("waf", &rules(&fleet.caches[0], &namespace, &token).await.uuid)
+        .await;
 }
 
 #[tokio::test]
@@ -238,6 +253,9 @@ async fn a_slow_a_dead_and_a_refusing_subscriber_hold_up_nobody() {
         .await;
     }
     // One accepted it, so it is good and served.
+    namespace
+        .shows("waf", &rules(&fleet.caches[0], &namespace, &token).await.uuid)
+        .await;
     let revision = namespace.ready("waf").await;
     assert_eq!(latest_of(slow, &revision.digest).await.last(), Some(&revision.digest));
     assert!(refusing.await.unwrap() > 0, "it was sent nothing to refuse");

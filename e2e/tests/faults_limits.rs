@@ -38,7 +38,7 @@ async fn a_ruleset_over_its_limit_is_refused_and_the_last_good_one_stays() {
     namespace.served(&fleet.caches, "waf", &good.uuid).await;
 
     namespace.source("rules", &rules(2, 4000)).await;
-    let mended = namespace.ready("waf").await;
+    let mended = namespace.revised("waf", &good.uuid).await;
     namespace.served(&fleet.caches, "waf", &mended.uuid).await;
 }
 
