@@ -18,7 +18,6 @@ use std::time::Duration;
 use coraza_compiler::{Compiler, Profile};
 use coraza_runtime::admin::{self, Answer, BindError, Routes};
 use coraza_runtime::drain;
-use coraza_runtime::log::InvalidLevel;
 use coraza_runtime::readiness::{Latch, Readiness};
 use coraza_runtime::tls::{ServerTls, TlsError};
 use prometheus_client::registry::Registry;
@@ -35,7 +34,7 @@ use crate::lease::elector::InvalidTimings;
 use crate::lease::{Candidate, Leadership};
 use crate::metrics::Metrics;
 use crate::publish::{self, Publisher};
-use crate::queue::{self, Queue};
+use crate::queue::Queue;
 use crate::ruleset::memory::Memory;
 use crate::status::events::Recorder;
 use crate::watch::index::Indexed;
@@ -135,17 +134,13 @@ fn context(
     registry: &mut Registry,
 ) -> Result<Context, AppError> {
     let publisher = Publisher::new(args.election.timings()?.lease_duration);
-    let (metrics, queue_metrics, watch_metrics) = (
-        Metrics::default(),
-        queue::metrics::Metrics::default(),
-        watch::metrics::Metrics::default(),
-    );
+    let (metrics, watch_metrics) = (Metrics::default(), watch::metrics::Metrics::default());
     metrics.register(registry);
-    queue_metrics.register(registry);
     watch_metrics.register(registry);
     registry.register_collector(Box::new(caches::Metrics::new(publisher.clone())));
     let compiler = Arc::new(Compiler::new());
-    let queue = Queue::new(workers, queue_metrics);
+    let queue = Queue::new(workers);
+    queue.register(registry);
     Ok(Context {
         client: clients.calls.clone(),
         watched: Watched::new(queue.clone(), Arc::clone(&compiler), watch_metrics, watches),
@@ -204,9 +199,6 @@ pub enum AppError {
     /// Flags that can't be worked with.
     #[error(transparent)]
     Args(#[from] InvalidArgs),
-    /// The log's flags.
-    #[error(transparent)]
-    Log(#[from] InvalidLevel),
     /// No way to the API server.
     #[error(transparent)]
     Client(#[from] ClientError),

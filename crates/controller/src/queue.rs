@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use coraza_ruleset::RuleSetKey;
+use prometheus_client::registry::Registry;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
@@ -69,23 +70,28 @@ struct Shared {
 impl Queue {
     /// An empty queue for this many workers.
     #[must_use]
-    pub fn new(workers: usize, metrics: Metrics) -> Self {
+    pub fn new(workers: usize) -> Self {
         let schedule = Mutex::new(Schedule::new(workers));
         Self {
             shared: Arc::new(Shared {
                 schedule,
                 changed: Notify::new(),
                 started: Instant::now(),
-                metrics,
+                metrics: Metrics::default(),
             }),
         }
+    }
+
+    /// Adds the metrics of the work to a registry.
+    pub fn register(&self, registry: &mut Registry) {
+        self.shared.metrics.register(registry);
+        registry.register_collector(Box::new(metrics::Depth(self.clone())));
     }
 
     /// Something about these items changed.
     pub fn add(&self, items: impl IntoIterator<Item = Item>) {
         let mut schedule = self.schedule();
         items.into_iter().for_each(|item| schedule.add(item));
-        self.report(&schedule);
         drop(schedule);
         self.shared.changed.notify_one();
     }
@@ -96,7 +102,6 @@ impl Queue {
             let due = {
                 let mut schedule = self.schedule();
                 if let Some(item) = schedule.next(self.now()) {
-                    self.report(&schedule);
                     // Whoever woke us said that something is ready, not how much.
                     self.shared.changed.notify_one();
                     return item;
@@ -117,7 +122,6 @@ impl Queue {
         self.shared.metrics.reconciled(item.controller(), outcome, took);
         let mut schedule = self.schedule();
         schedule.finish(item, outcome, self.now(), coraza_runtime::backoff::random());
-        self.report(&schedule);
         drop(schedule);
         self.shared.changed.notify_one();
     }
@@ -130,14 +134,15 @@ impl Queue {
         self.shared.schedule.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn report(&self, schedule: &Schedule<Item>) {
-        for controller in CONTROLLERS {
-            let waiting = schedule
-                .waiting()
-                .filter(|item| item.controller() == controller)
-                .count();
-            self.shared.metrics.depth(controller, waiting);
-        }
+    /// How many items of each controller wait.
+    fn depths(&self) -> [(&'static str, usize); 3] {
+        let schedule = self.schedule();
+        CONTROLLERS.map(|name| {
+            (
+                name,
+                schedule.waiting().filter(|item| item.controller() == name).count(),
+            )
+        })
     }
 }
 
@@ -151,7 +156,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn every_idle_worker_gets_one_of_the_items_added_together() {
-        let queue = Queue::new(8, Metrics::default());
+        let queue = Queue::new(8);
         let workers: Vec<_> = (0..4)
             .map(|_| {
                 let queue = queue.clone();
@@ -165,9 +170,24 @@ mod tests {
         }
     }
 
+    #[test]
+    fn the_depth_is_known_per_controller() {
+        let (queue, mut registry) = (Queue::new(1), Registry::default());
+        queue.register(&mut registry);
+        queue.add(["a", "b"].map(item));
+        let mut text = String::new();
+        prometheus_client::encoding::text::encode(&mut text, &registry).expect("encoded");
+        for line in [
+            "workqueue_depth{name=\"ruleset\"} 2\n",
+            "workqueue_depth{name=\"ruledata\"} 0\n",
+        ] {
+            assert!(text.contains(line), "{text}");
+        }
+    }
+
     #[tokio::test(start_paused = true)]
     async fn a_delayed_item_returns_in_time_and_sooner_if_it_changes() {
-        let queue = Queue::new(1, Metrics::default());
+        let queue = Queue::new(1);
         queue.add([item("a")]);
         let taken = queue.next().await;
         let started = Instant::now();

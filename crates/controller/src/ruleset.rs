@@ -51,9 +51,13 @@ pub async fn reconcile(context: &Context, key: &RuleSetKey) -> Result<Outcome, R
     let epoch = context.leadership.epoch();
     let finding = match resolved {
         Err(unresolved) => Finding::Unresolved(unresolved),
-        Ok(resolved) => match compile(context, Inputs::new(resolved, ruleset.allow_unsupported)).await? {
-            Err(error) => Finding::Broken(error),
-            Ok(compilation) => publish(context, key, compilation, found.wanted, epoch),
+        Ok(resolved) => match compile(context, Inputs::new(resolved, ruleset.allow_unsupported)).await {
+            Ok(Err(error)) => Finding::Broken(error),
+            Ok(Ok(compilation)) => publish(context, key, compilation, found.wanted, epoch),
+            Err(error) => {
+                context.publisher.retain(key, found.wanted);
+                return Err(error);
+            }
         },
     };
     if !matches!(finding, Finding::Good(..)) {
@@ -63,13 +67,17 @@ pub async fn reconcile(context: &Context, key: &RuleSetKey) -> Result<Outcome, R
     // 5. Judge, no client, and 6. report, if this process leads. Client.
     let now = Time(jiff::Timestamp::now());
     let report = Report::new(key, ruleset, &finding, context.profile, &now);
-    context.metrics.ruleset(
-        &name(key),
-        &report.status.conditions,
-        ruleset.sources.len(),
-        ruleset.data.len(),
-    );
-    if context.leadership.epoch().is_some() {
+    let leads = context.leadership.epoch().is_some();
+    // A standby hears of no cache: what it can say is what the leader wrote.
+    let conditions = if leads {
+        &report.status.conditions
+    } else {
+        &ruleset.status.conditions
+    };
+    context
+        .metrics
+        .ruleset(&name(key), conditions, ruleset.sources.len(), ruleset.data.len());
+    if leads {
         tell(context, ruleset, &object_key(key), &report).await?;
     }
     Ok(report.again.map_or(Outcome::Done, Outcome::Again))

@@ -1,14 +1,18 @@
 //! What controller-runtime reports about its controllers, under its names: existing alerts use them.
 
+use std::fmt;
 use std::time::Duration;
 
-use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, EncodeMetric};
+use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
-use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
+use crate::queue::Queue;
 use crate::queue::schedule::Outcome;
 
 /// The upper bounds in seconds of `controller_runtime_reconcile_time_seconds`: from a status check to a compile of many seconds.
@@ -25,18 +29,12 @@ struct Reconciled {
     result: &'static str,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct Name {
-    name: &'static str,
-}
-
 /// The metrics of the work queue. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Metrics {
     reconciled: Family<Reconciled, Counter>,
     errors: Family<Controller, Counter>,
     seconds: Family<Controller, Histogram, fn() -> Histogram>,
-    depth: Family<Name, Gauge>,
 }
 
 impl Default for Metrics {
@@ -45,7 +43,6 @@ impl Default for Metrics {
             reconciled: Family::default(),
             errors: Family::default(),
             seconds: Family::new_with_constructor(|| Histogram::new(SECONDS)),
-            depth: Family::default(),
         }
     }
 }
@@ -57,7 +54,6 @@ impl Metrics {
             reconciled,
             errors,
             seconds,
-            depth,
         } = self;
         registry.register(
             "controller_runtime_reconcile",
@@ -74,7 +70,6 @@ impl Metrics {
             "Time per reconciliation",
             seconds.clone(),
         );
-        registry.register("workqueue_depth", "Items that wait for a worker", depth.clone());
     }
 
     /// Work of a controller ended.
@@ -92,11 +87,20 @@ impl Metrics {
             .get_or_create(&Controller { controller })
             .observe(took.as_secs_f64());
     }
+}
 
-    /// So many items of a controller wait.
-    pub(crate) fn depth(&self, controller: &'static str, waiting: usize) {
-        self.depth
-            .get_or_create(&Name { name: controller })
-            .set(i64::try_from(waiting).unwrap_or(i64::MAX));
+/// How many items wait, counted when it is scraped: at each change it would cost more than the change.
+#[derive(Debug)]
+pub(super) struct Depth(pub(super) Queue);
+
+impl Collector for Depth {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
+        let gauge = MetricType::Gauge;
+        let mut family = encoder.encode_descriptor("workqueue_depth", "Items that wait for a worker", None, gauge)?;
+        for (controller, waiting) in self.0.depths() {
+            let waiting = ConstGauge::new(i64::try_from(waiting).unwrap_or(i64::MAX));
+            waiting.encode(family.encode_family(&[("name", controller)])?)?;
+        }
+        Ok(())
     }
 }

@@ -28,12 +28,12 @@ pub fn of_ruleset(change: &Change<RuleSetView>, before: &[Arc<str>], after: &[Ar
         .collect()
 }
 
-/// After a change of a RuleSource: itself, and if its text changed or it came, went or became readable or unreadable, the RuleSets
-/// that name it.
+/// After a change of a RuleSource: itself, and the RuleSets that name it if its text changed, or whether that is judged alone, or if it
+/// came, went, or became readable or unreadable.
 #[must_use]
 pub fn of_source(change: &Change<SourceView>, users: &References) -> Vec<Item> {
     let same = same_content(change, |before, after| {
-        Arc::ptr_eq(&before.text, &after.text) || before.text == after.text
+        before.validate == after.validate && (Arc::ptr_eq(&before.text, &after.text) || before.text == after.text)
     });
     let users = users
         .to(&change.key)

@@ -13,7 +13,7 @@ use crate::watch::object::{DataView, EngineView, ObjectKey, RuleSetView, SourceV
 type Step = watcher::Result<watcher::Event<DynamicObject>>;
 
 fn watched() -> (Watched, Queue) {
-    let queue = Queue::new(8, queue::metrics::Metrics::default());
+    let queue = Queue::new(8);
     let ready = coraza_runtime::readiness::Readiness::default().latch("watches");
     (
         Watched::new(queue.clone(), Arc::new(Compiler::new()), Metrics::default(), ready),

@@ -42,8 +42,8 @@ impl Fixture {
     /// Applies a new version of an object and gives what must be reconciled, as text.
     fn apply<V: Indexed>(&mut self, namespace: &str, name: &str, mut body: Value) -> BTreeSet<String> {
         self.version += 1;
-        body["metadata"] =
-            json!({"namespace": namespace, "name": name, "uid": "u", "resourceVersion": self.version.to_string()});
+        let annotations = body["metadata"]["annotations"].take();
+        body["metadata"] = json!({"namespace": namespace, "name": name, "uid": "u", "resourceVersion": self.version.to_string(), "annotations": annotations});
         let object = serde_json::from_value(body).expect("a dynamic object");
         let (key, object) = decode::<V>(object, &Compiler::new()).expect("a name");
         text(self.index.apply(Event::Apply(key, object)))
@@ -91,6 +91,15 @@ fn a_status_of_a_source_touches_the_source_only() {
     assert_eq!(touched, set(["RuleSource(a/shared)"]));
     let touched = fixture.apply::<DataView>("a", "files", json!({"spec": {"files": {"f": "x"}}, "status": {}}));
     assert_eq!(touched, set(["RuleData(a/files)"]));
+}
+
+#[test]
+fn who_judges_a_source_matters_to_the_rulesets_that_name_it() {
+    let mut fixture = Fixture::new();
+    let metadata = json!({"annotations": {"waf.k8s.coraza.io/rule-validation": "false"}});
+    let body = json!({"metadata": metadata, "spec": {"rules": "SecRuleEngine On"}});
+    assert_eq!(fixture.apply::<SourceView>("a", "shared", body.clone()).len(), 3);
+    assert_eq!(fixture.apply::<SourceView>("a", "shared", body).len(), 1);
 }
 
 #[test]
