@@ -91,7 +91,7 @@ pub(crate) async fn run(args: &Args) -> Result<()> {
             logs: &logs,
             filter: args.filter.as_deref(),
         };
-        results.push((suite.name.as_str(), run.execute().await?));
+        results.push((suite, run.execute().await?));
     }
     report(&results, &args.require, started.elapsed())
 }
@@ -181,9 +181,9 @@ fn show_tail(text: &str, log: &Path) {
 }
 
 /// Prints the sums, and fails if a test failed, if nothing ran, or if a required suite didn't run whole.
-fn report(results: &[(&str, Counts)], required: &[String], elapsed: Duration) -> Result<()> {
+fn report(results: &[(&Suite<'_>, Counts)], required: &[String], elapsed: Duration) -> Result<()> {
     let mut total = Counts::default();
-    for (name, counts) in results {
+    for (Suite { name, .. }, counts) in results {
         println!("{name:32} {counts}");
         for reason in &counts.reasons {
             println!("    skipped: {reason}");

@@ -30,12 +30,22 @@ pub(crate) fn cargo() -> Program {
     Program::new(cargo).dir(root())
 }
 
+/// What a test binary tests, by name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Tested {
+    /// The library's unit tests.
+    Library,
+    /// A program's unit tests; most have none.
+    Program(String),
+    /// A file of `tests/`.
+    File(String),
+}
+
 /// A test binary that a build made.
 pub(crate) struct TestBinary {
     /// The package without the prefix that all of ours have: `controller`.
     pub(crate) package: String,
-    /// The file under `tests/` without its ending; the library's and programs' own unit tests have none.
-    pub(crate) file: Option<String>,
+    pub(crate) of: Tested,
     pub(crate) executable: PathBuf,
     /// The package's folder, where cargo runs its tests.
     pub(crate) directory: PathBuf,
@@ -108,10 +118,14 @@ impl Build {
             .file_name()
             .context("a package in the root folder")?
             .to_owned();
-        let file = artifact.target.is_test().then(|| artifact.target.name.clone());
+        let of = match artifact.target {
+            target if target.is_test() => Tested::File(target.name),
+            target if target.is_bin() => Tested::Program(target.name),
+            _ => Tested::Library,
+        };
         self.tests.push(TestBinary {
             package,
-            file,
+            of,
             executable: executable.into(),
             directory: directory.into(),
         });

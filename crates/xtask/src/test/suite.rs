@@ -2,7 +2,7 @@
 
 use super::counts::Counts;
 use crate::program::Program;
-use crate::workspace::{self, TestBinary};
+use crate::workspace::{self, TestBinary, Tested};
 
 /// The package whose tests need an API server.
 const END_TO_END: &str = "e2e";
@@ -90,19 +90,23 @@ pub(crate) fn select<'a>(binaries: &'a [TestBinary], selection: &Selection<'_>) 
 }
 
 fn of(binary: &TestBinary) -> Suite<'_> {
-    let name = match &binary.file {
-        Some(file) => format!("{}/{file}", binary.package),
-        None => binary.package.clone(),
+    let name = match &binary.of {
+        Tested::Library => binary.package.clone(),
+        Tested::Program(target) | Tested::File(target) => format!("{}/{target}", binary.package),
     };
-    let runner = if binary.package == END_TO_END && binary.file.is_some() {
-        Runner::Cluster
-    } else {
-        Runner::Plain
-    };
+    let end_to_end = binary.package == END_TO_END && matches!(binary.of, Tested::File(_));
+    let runner = if end_to_end { Runner::Cluster } else { Runner::Plain };
     Suite {
         name,
         runner,
         binary: Some(binary),
+    }
+}
+
+impl Suite<'_> {
+    /// Whether it is there for its tests: a library or a program may have none of its own.
+    fn must_have_tests(&self) -> bool {
+        self.binary.is_some_and(|binary| matches!(binary.of, Tested::File(_)))
     }
 }
 
@@ -113,19 +117,23 @@ pub(crate) fn names(suites: &[Suite<'_>]) -> String {
     names.join(", ")
 }
 
-/// What was required and did not run whole: a suite with a skipped test, or none of that name with a test at all.
-pub(crate) fn unmet(results: &[(&str, Counts)], required: &[String]) -> Vec<String> {
+/// What was required and did not run whole: nothing of that name with a test, a file of tests without one, a skipped test.
+pub(crate) fn unmet(results: &[(&Suite<'_>, Counts)], required: &[String]) -> Vec<String> {
     let mut unmet = Vec::new();
     for name in required {
-        let covered = || results.iter().filter(|(suite, _)| covers(name, suite));
-        if covered().map(|(_, counts)| counts.passed).sum::<usize>() == 0 {
+        let covered: Vec<_> = results.iter().filter(|(suite, _)| covers(name, &suite.name)).collect();
+        if covered.iter().all(|(_, counts)| counts.passed == 0) {
             unmet.push(format!("{name} (no test ran)"));
         }
-        unmet.extend(
-            covered()
-                .filter(|(_, counts)| counts.skipped > 0)
-                .map(|(suite, counts)| format!("{suite} ({} skipped)", counts.skipped)),
-        );
+        for (Suite { name: suite, .. }, counts) in &covered {
+            if counts.skipped > 0 {
+                unmet.push(format!("{suite} ({} skipped)", counts.skipped));
+            }
+        }
+        let empty = covered
+            .iter()
+            .filter(|(suite, counts)| suite.must_have_tests() && *counts == Counts::default());
+        unmet.extend(empty.map(|(suite, _)| format!("{} (it has no test)", suite.name)));
     }
     unmet
 }
@@ -137,7 +145,7 @@ mod tests {
     fn binary(package: &str, file: Option<&str>) -> TestBinary {
         TestBinary {
             package: package.to_owned(),
-            file: file.map(str::to_owned),
+            of: file.map_or(Tested::Library, |file| Tested::File(file.to_owned())),
             executable: "/bin/true".into(),
             directory: "/".into(),
         }
@@ -170,11 +178,15 @@ mod tests {
             skipped,
             ..Counts::default()
         };
-        let results = [
-            ("seclang", counts(3, 0)),
-            ("e2e/faults", counts(2, 1)),
-            ("cache", counts(0, 0)),
+        let binaries = [
+            binary("seclang", None),
+            binary("e2e", Some("faults")),
+            binary("cache", None),
+            binary("cli", Some("empty")),
         ];
+        let suites: Vec<_> = binaries.iter().map(of).collect();
+        let counted = [counts(3, 0), counts(2, 1), counts(0, 0), counts(0, 0)];
+        let results: Vec<_> = suites.iter().zip(counted).collect();
         let unmet = |required: &[&str]| {
             super::unmet(
                 &results,
@@ -187,6 +199,9 @@ mod tests {
             unmet(&["cache", "nobody"]),
             ["cache (no test ran)", "nobody (no test ran)"]
         );
-        assert_eq!(unmet(&["all"]), ["e2e/faults (1 skipped)"]);
+        assert_eq!(
+            unmet(&["all"]),
+            ["e2e/faults (1 skipped)", "cli/empty (it has no test)"]
+        );
     }
 }
