@@ -28,7 +28,7 @@ fn words() -> Result<String, Box<dyn Error>> {
     let words: Vec<_> = SQL_KEYWORDS.iter().filter(|word| word.token_type != b'F').collect();
     let mut slots = [0_usize; hash::SLOTS];
     for (at, word) in words.iter().enumerate() {
-        let mut slot = hash::slot(word.word.bytes());
+        let mut slot = hash::slot(word.word.as_bytes());
         while slots.get(slot).is_some_and(|taken| *taken != 0) {
             slot = hash::next(slot);
         }
@@ -43,7 +43,26 @@ fn words() -> Result<String, Box<dyn Error>> {
         "];\n\npub(super) static SLOTS: [u16; {}] = {slots:?};",
         slots.len()
     )?;
+    let starts = phrase_starts(words.iter().map(|word| word.word));
+    writeln!(
+        text,
+        "\npub(super) static PHRASE_STARTS: [u32; hash::PHRASE_STARTS] = {starts:?};"
+    )?;
     Ok(text)
+}
+
+/// Marks what a phrase may begin with: all of its words but the last ones.
+fn phrase_starts<'a>(phrases: impl Iterator<Item = &'a str>) -> [u32; hash::PHRASE_STARTS] {
+    let mut marks = [0; hash::PHRASE_STARTS];
+    for phrase in phrases {
+        for (space, _) in phrase.match_indices(' ') {
+            let (letter, bit) = hash::phrase_start(phrase.as_bytes().get(..space).unwrap_or_default());
+            if let Some(mark) = marks.get_mut(letter) {
+                *mark |= bit;
+            }
+        }
+    }
+    marks
 }
 
 fn kind(letter: u8) -> Result<&'static str, Box<dyn Error>> {

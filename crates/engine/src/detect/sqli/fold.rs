@@ -77,7 +77,8 @@ impl Fold<'_, '_> {
                 Step::Again => continue,
                 Step::Triple => {}
                 Step::End => {
-                    self.folded.len = self.settled.min(MAX_TOKENS);
+                    // Perhaps one more than fits, but an evil token is all of a fingerprint.
+                    self.folded.len = self.settled;
                     return;
                 }
             }

@@ -14,7 +14,7 @@ pub(super) fn find(word: &[u8]) -> Option<Kind> {
     if word.len() > LONGEST {
         return None;
     }
-    let mut slot = hash::slot(word.iter().map(u8::to_ascii_uppercase));
+    let mut slot = hash::slot(word);
     loop {
         let at = usize::from(*SLOTS.get(slot)?).checked_sub(1)?;
         let (known, kind) = WORDS.get(at)?;
@@ -23,6 +23,12 @@ pub(super) fn find(word: &[u8]) -> Option<Kind> {
         }
         slot = hash::next(slot);
     }
+}
+
+/// Whether a phrase of the table may begin with the word: most don't.
+pub(super) fn may_begin_phrase(word: &[u8]) -> bool {
+    let (letter, bit) = hash::phrase_start(word);
+    PHRASE_STARTS.get(letter).is_some_and(|mark| mark & bit != 0)
 }
 
 /// Whether a fingerprint is one of an attack.
@@ -59,6 +65,21 @@ mod tests {
         assert_eq!(WORDS.iter().map(|(word, _)| word.len()).max(), Some(LONGEST));
         for (word, kind) in WORDS {
             assert_eq!(find(word), Some(kind), "{}", word.escape_ascii());
+        }
+    }
+
+    #[test]
+    fn starts_of_phrases_are_marked() {
+        for start in [b"union" as &[u8], b"in", b"IN BOOLEAN", b"not", b"AT TIME"] {
+            assert!(may_begin_phrase(start), "{}", start.escape_ascii());
+        }
+        for word in [
+            b"" as &[u8],
+            b"x",
+            b"xylophone",
+            b"a word of more than thirty-two bytes",
+        ] {
+            assert!(!may_begin_phrase(word), "{}", word.escape_ascii());
         }
     }
 

@@ -91,6 +91,7 @@ enum Class {
     Unicode,
 }
 
+#[inline]
 const fn class(byte: u8) -> Class {
     match byte {
         0..=b' ' | 0x7f | 0xa0 => Class::White,

@@ -64,9 +64,13 @@ pub(super) fn judge(first: &Token, second: &Token) -> Pair {
         (Keyword, _) if first.value.is(b"IN") || first.value.is(b"NOT IN") => {
             Pair::FirstIs(if parenthesis { Operator } else { Bareword })
         }
-        // `LIKE (…)`, and the function.
-        (Operator, LeftParenthesis) if first.value.is(b"LIKE") || first.value.is(b"NOT LIKE") => {
-            Pair::KeepFirstAs(Function)
+        // `LIKE (…)`, and the function. Without parenthesis it ends the search too.
+        (Operator, _) if first.value.is(b"LIKE") || first.value.is(b"NOT LIKE") => {
+            if parenthesis {
+                Pair::KeepFirstAs(Function)
+            } else {
+                Pair::Keep
+            }
         }
         (SqlType, kind) if may_follow_type(kind) => Pair::FirstIsSecond,
         // There are too many collations for a table; their names have an underscore.
@@ -88,6 +92,9 @@ pub(super) fn judge(first: &Token, second: &Token) -> Pair {
 /// The phrase of the table that two words make. A bareword's phrase counts too: it is not the same as none.
 fn merge(first: &Token, second: &Token) -> Option<Phrase> {
     if !begins_phrase(first.kind) || !(begins_phrase(second.kind) || second.kind == Kind::Logic) {
+        return None;
+    }
+    if !table::may_begin_phrase(first.value.as_bytes()) {
         return None;
     }
     let value = Value::phrase(first.value.as_bytes(), second.value.as_bytes())?;

@@ -3,63 +3,42 @@
 use super::super::table;
 use super::super::token::{Kind, MAX_VALUE};
 use super::{Scan, string};
+use crate::transformations::ByteSet;
 
-/// Whether a word ends before this byte.
-const fn ends_word(byte: u8) -> bool {
-    ends_variable(byte) && byte != b'`' || matches!(byte, b'[' | b']' | b'{' | b'}' | 0xa0)
-}
+/// What ends the name of a variable.
+const VARIABLE_END: ByteSet = ByteSet::range(b'\t', b'\r').or(ByteSet::new(b"\0 <>:\\?=@!#~+-*/&|^%(),';\"`"));
 
-/// Whether the name of a variable ends before this byte.
-const fn ends_variable(byte: u8) -> bool {
-    matches!(
-        byte,
-        0 | b'\t'
-            ..=b'\r'
-                | b' '
-                | b'<'
-                | b'>'
-                | b':'
-                | b'\\'
-                | b'?'
-                | b'='
-                | b'@'
-                | b'!'
-                | b'#'
-                | b'~'
-                | b'+'
-                | b'-'
-                | b'*'
-                | b'/'
-                | b'&'
-                | b'|'
-                | b'^'
-                | b'%'
-                | b'('
-                | b')'
-                | b','
-                | b'\''
-                | b';'
-                | b'"'
-                | b'`'
-    )
+/// What ends a word: not a backtick, which may end what is looked up.
+const WORD_END: ByteSet = VARIABLE_END.without(b'`').or(ByteSet::new(b"[]{}\xa0"));
+
+static ENDS_VARIABLE: [bool; 256] = VARIABLE_END.to_table();
+static ENDS_WORD: [bool; 256] = WORD_END.to_table();
+
+fn is_in(table: &[bool; 256], byte: u8) -> bool {
+    table.get(usize::from(byte)).copied().unwrap_or(false)
 }
 
 /// A word, looked up in the table. If what stands before one of its dots or backticks is known, only that is the token.
 pub(super) fn scan(rest: &[u8]) -> Scan {
     let start = rest.get(..MAX_VALUE).unwrap_or(rest);
-    for (at, byte) in start.iter().enumerate() {
-        if matches!(byte, b'.' | b'`')
-            && let Some(kind) = start.get(..at).and_then(table::find)
-            && kind != Kind::Bareword
-        {
-            return Scan::first(at, kind, rest).after_looking_at(MAX_VALUE);
-        }
-        if ends_word(*byte) {
+    let mut len = 0;
+    for byte in start {
+        if is_in(&ENDS_WORD, *byte) {
             break;
         }
+        if matches!(byte, b'.' | b'`')
+            && let Some(kind) = start.get(..len).and_then(table::find)
+            && kind != Kind::Bareword
+        {
+            return Scan::first(len, kind, rest).after_looking_at(MAX_VALUE);
+        }
+        len += 1;
     }
-    // Only now, as the rest of the word may be read once for each of its dots.
-    let len = rest.iter().take_while(|byte| !ends_word(**byte)).count();
+    if len == MAX_VALUE {
+        // Only now: the rest of a word would be read once for each of its dots.
+        let rest = rest.get(len..).unwrap_or_default();
+        len += rest.iter().take_while(|byte| !is_in(&ENDS_WORD, **byte)).count();
+    }
     let known = rest
         .get(..len)
         .filter(|word| word.len() <= MAX_VALUE)
@@ -81,7 +60,7 @@ pub(super) fn scan_variable(rest: &[u8]) -> Scan {
         [b'`', ..] => string::scan_backtick(name).of_kind(Kind::Variable),
         [quote @ (b'\'' | b'"'), ..] => string::scan_quoted(name, *quote, 1).of_kind(Kind::Variable),
         _ => {
-            let len = name.iter().take_while(|byte| !ends_variable(**byte)).count();
+            let len = name.iter().take_while(|byte| !is_in(&ENDS_VARIABLE, **byte)).count();
             Scan::first(len, Kind::Variable, name)
         }
     };
