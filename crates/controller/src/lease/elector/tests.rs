@@ -123,7 +123,9 @@ impl Server {
 struct Candidate {
     elector: Elector,
     rate: f64,
-    wakes: u64,
+    /// The process is frozen until then; the network is not.
+    frozen_until: u64,
+    next_look: u64,
     under_way: Option<UnderWay>,
     writes: u64,
 }
@@ -132,15 +134,18 @@ struct UnderWay {
     sent: Duration,
     precondition: u64,
     arrives: u64,
+    /// When the answer comes, and the version that was written; none if it was refused or the answer got lost.
     answer: Option<(u64, Option<u64>)>,
 }
 
 impl Candidate {
     fn new(name: &str, rate: f64) -> Self {
+        let elector = Elector::new(name.into(), TIMINGS);
         Self {
-            elector: Elector::new(name.into(), TIMINGS),
+            elector,
             rate,
-            wakes: 0,
+            frozen_until: 0,
+            next_look: 0,
             under_way: None,
             writes: 0,
         }
@@ -151,45 +156,69 @@ impl Candidate {
     }
 
     fn tick(&mut self, tick: u64, server: &mut Server, chance: &mut impl FnMut(u64) -> u64) {
-        if tick < self.wakes {
+        self.deliver(tick, server, chance);
+        // About once in twenty seconds the process freezes, for up to a minute.
+        if chance(200) == 0 {
+            self.frozen_until = self.frozen_until.max(tick + chance(600));
+        }
+        if tick < self.frozen_until {
             return;
         }
-        let now = self.clock(tick);
-        let Some(mut write) = self.under_way.take() else {
-            if self.elector.observe(now, server.record.as_ref()) != Step::Wait {
-                let arrives = tick + chance(30);
-                self.under_way = Some(UnderWay {
-                    sent: now,
-                    precondition: server.version,
-                    arrives,
-                    answer: None,
-                });
-            }
-            // One wake-up in twenty comes after a freeze of up to a minute.
-            self.wakes = tick + if chance(20) == 0 { chance(600) } else { 20 };
-            return;
-        };
-        if write.answer.is_none() && tick >= write.arrives {
-            self.writes += 1;
-            let renewed = Some(format!("{}", self.writes));
-            let record = Record {
-                holder: Some(self.elector.identity().into()),
-                duration: at(15),
-                renewed,
-            };
-            let lost = chance(5) == 0;
-            let version = server.write(write.precondition, record).filter(|_| !lost);
-            write.answer = Some((tick + chance(60), version));
-        }
-        match write.answer {
-            Some((answered, version)) if tick >= answered => {
+        match &self.under_way {
+            Some(UnderWay {
+                answer: Some((answered, version)),
+                sent,
+                ..
+            }) if tick >= *answered => {
                 if let Some(version) = version {
-                    self.elector.wrote(write.sent, version);
+                    self.elector.wrote(*sent, *version);
                 }
+                self.under_way = None;
             }
-            _ => self.under_way = Some(write),
+            None if tick >= self.next_look => self.look(tick, server, chance),
+            _ => {}
         }
     }
+
+    /// The network's part: a request arrives, whether its sender is frozen or not.
+    fn deliver(&mut self, tick: u64, server: &mut Server, chance: &mut impl FnMut(u64) -> u64) {
+        let Some(write) = self
+            .under_way
+            .as_mut()
+            .filter(|write| write.answer.is_none() && tick >= write.arrives)
+        else {
+            return;
+        };
+        self.writes += 1;
+        let renewed = Some(self.writes.to_string());
+        let record = Record {
+            holder: Some(self.elector.identity().into()),
+            duration: at(15),
+            renewed,
+        };
+        let lost = chance(5) == 0;
+        let version = server.write(write.precondition, record).filter(|_| !lost);
+        write.answer = Some((tick + delay(chance), version));
+    }
+
+    fn look(&mut self, tick: u64, server: &Server, chance: &mut impl FnMut(u64) -> u64) {
+        let now = self.clock(tick);
+        self.next_look = tick + 20;
+        if self.elector.observe(now, server.record.as_ref()) != Step::Wait {
+            let arrives = tick + delay(chance);
+            self.under_way = Some(UnderWay {
+                sent: now,
+                precondition: server.version,
+                arrives,
+                answer: None,
+            });
+        }
+    }
+}
+
+/// A request or an answer takes no time mostly, and up to five seconds in one case of four.
+fn delay(chance: &mut impl FnMut(u64) -> u64) -> u64 {
+    if chance(4) == 0 { chance(50) } else { 0 }
 }
 
 /// Milliseconds of real time between two steps of the simulation.
