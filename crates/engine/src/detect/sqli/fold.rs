@@ -179,7 +179,10 @@ impl Fold<'_, '_> {
                 self.settled = 0;
                 return Step::Triple;
             }
-            Pair::FirstIs(kind) => first.kind = kind,
+            Pair::FirstIs(kind, left) => {
+                first.kind = kind;
+                self.drop(0, left);
+            }
             Pair::SecondIs(kind) => second.kind = kind,
             Pair::Merge(phrase) => {
                 (first.kind, first.value) = (phrase.kind, phrase.value);

@@ -22,7 +22,7 @@ pub(super) enum Pair {
     KeepFirstAs(Kind),
     /// The second is of another kind; look at the first three tokens.
     KeepSecondAs(Kind),
-    FirstIs(Kind),
+    FirstIs(Kind, Left),
     SecondIs(Kind),
     /// Both are one phrase.
     Merge(Phrase),
@@ -59,10 +59,12 @@ pub(super) fn judge(first: &Token, second: &Token) -> Pair {
     let parenthesis = second.kind == LeftParenthesis;
     match (first.kind, second.kind) {
         (Semicolon, Function) if starts_with_if(second) => Pair::SecondIs(Tsql),
-        (Bareword | Variable, LeftParenthesis) if is_function_without_arguments(first) => Pair::FirstIs(Function),
+        (Bareword | Variable, LeftParenthesis) if is_function_without_arguments(first) => {
+            Pair::FirstIs(Function, Left::Stay)
+        }
         // `a IN (…)`, but `a` in prose.
         (Keyword, _) if first.value.is(b"IN") || first.value.is(b"NOT IN") => {
-            Pair::FirstIs(if parenthesis { Operator } else { Bareword })
+            Pair::FirstIs(if parenthesis { Operator } else { Bareword }, Left::Stay)
         }
         // `LIKE (…)`, and the function. Without parenthesis it ends the search too.
         (Operator, _) if first.value.is(b"LIKE") || first.value.is(b"NOT LIKE") => {
@@ -76,7 +78,7 @@ pub(super) fn judge(first: &Token, second: &Token) -> Pair {
         // There are too many collations for a table; their names have an underscore.
         (Collate, Bareword) if has_underscore(second) => Pair::KeepSecondAs(SqlType),
         // Transact-SQL reads `\%1` as `0 % 1`, and any other backslash as nothing.
-        (Backslash, _) if second.is_arithmetic_operator() => Pair::FirstIs(Kind::Number),
+        (Backslash, _) if second.is_arithmetic_operator() => Pair::FirstIs(Kind::Number, Left::Start),
         (Backslash, _) => Pair::FirstIsSecond,
         // MySQL's ``{ ``.``.id }``.
         (LeftBrace, Bareword) if second.value.as_bytes().is_empty() => Pair::Evil,
