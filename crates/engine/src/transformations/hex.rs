@@ -1,6 +1,6 @@
 //! Hexadecimal text: `hexDecode`, `hexEncode`, `sqlHexDecode`. No IO.
 
-use super::ascii::{hex_byte, hex_digits, hex_value};
+use super::ascii::{hex_byte, hex_digits};
 
 /// `hexDecode`: each pair of bytes to one, by ModSecurity's arithmetic even where they are no digits; an odd last byte goes.
 pub(super) fn decode(input: &[u8], out: &mut Vec<u8>) {
@@ -40,14 +40,15 @@ pub(super) fn decode_sql(input: &[u8], out: &mut Vec<u8>) {
     }
 }
 
-/// Decodes the pairs of digits after `0x`; an odd last digit stays as it is.
+/// Decodes the pairs of digits after `0x`; an odd last digit may begin the next number.
 fn literal<'a>(text: &'a [u8], out: &mut Vec<u8>) -> &'a [u8] {
-    let digits = text.get(2..).unwrap_or_default();
-    let count = digits.iter().take_while(|digit| hex_value(**digit).is_some()).count();
-    let (digits, rest) = digits.split_at(count);
-    let (pairs, odd) = digits.as_chunks::<2>();
-    out.extend(pairs.iter().filter_map(|[high, low]| hex_byte(*high, *low)));
-    out.extend_from_slice(odd);
+    let mut rest = text.get(2..).unwrap_or_default();
+    while let [high, low, after @ ..] = rest
+        && let Some(byte) = hex_byte(*high, *low)
+    {
+        out.push(byte);
+        rest = after;
+    }
     rest
 }
 
@@ -84,6 +85,7 @@ mod tests {
                 (b"0x414 0x4 0x 0x4z", b"A4 0x4 0x 0x4z"),
                 (b"00x41", b"0A"),
                 (b"0x0x41", b"0xA"),
+                (b"0xc80x41", b"\xc8A"),
             ],
         );
     }
