@@ -3,7 +3,7 @@
 //! They work on bytes as ModSecurity's do, never on characters; where they differ from libmodsecurity 3.0.15 the crate's
 //! `DEVIATIONS.md` says so. The work of each is linear in the value's length, and [`max_len`] bounds what it writes.
 
-mod ascii;
+pub(crate) mod ascii;
 mod base64;
 mod bytes;
 mod command;
