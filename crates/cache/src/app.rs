@@ -27,6 +27,8 @@ use crate::{Store, metrics};
 
 /// Threads for everything but requests: one may encode a RuleSet while the other answers a probe.
 const CONTROL_THREADS: usize = 2;
+/// The replica's name where nothing says it, as at a terminal: controllers accept none without one.
+const UNNAMED: &str = "coraza-cache";
 /// How long requests that are being answered may take once the drain's delay is over; the Go operator's value.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -146,9 +148,10 @@ fn subscription_options(args: &Args) -> subscribe::Options {
     let names = ["POD_NAME", "HOSTNAME"]
         .into_iter()
         .filter_map(|name| std::env::var(name).ok());
+    let named = names.into_iter().find(|name| !name.is_empty());
     subscribe::Options {
         addresses: args.controller_addresses.clone(),
-        replica: names.into_iter().find(|name| !name.is_empty()).unwrap_or_default(),
+        replica: named.unwrap_or_else(|| UNNAMED.to_owned()),
         max_ruleset_bytes: args.max_ruleset_bytes,
         plugin_digest: None,
     }
