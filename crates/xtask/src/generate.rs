@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 
-use crate::workspace;
+use crate::program::Program;
+use crate::workspace::{self, Tests};
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
@@ -20,7 +21,7 @@ const GENERATED: [&str; 2] = ["deploy/crds", "crates/proto/src/gen"];
 /// Generates in place, compares, and with `--check` puts back what was there: one way to generate, whoever asks.
 pub(crate) async fn run(args: &Args) -> Result<()> {
     let before = contents()?;
-    let generated = generate().await;
+    let generated = generate(args.check).await;
     let after = contents()?;
     let stale = differing(&before, &after);
     if args.check {
@@ -42,22 +43,27 @@ pub(crate) async fn run(args: &Args) -> Result<()> {
     Ok(())
 }
 
-async fn generate() -> Result<()> {
-    workspace::cargo()
-        .args([
-            "run",
-            "--quiet",
-            "--package=coraza-api",
-            "--bin=crdgen",
-            "--",
-            "--out",
-            "deploy/crds",
-        ])
-        .run()
-        .await?;
-    let proto = workspace::cargo().args(["test", "--quiet", "--package=coraza-proto", "--test=bootstrap"]);
+/// Writes all generated files.
+async fn generate(check: bool) -> Result<()> {
+    let [crds, proto] = if check { built().await? } else { alone() };
+    crds.args(["--out", "deploy/crds"]).dir(workspace::root()).run().await?;
     proto.env("UPDATE_GENERATED", "1").stdout().await?;
     Ok(())
+}
+
+/// The generators, each built without the crates that use what it generates: those may not compile before it has.
+fn alone() -> [Program; 2] {
+    let crds = workspace::cargo().args(["run", "--quiet", "--package=coraza-api", "--bin=crdgen", "--"]);
+    let proto = workspace::cargo().args(["test", "--quiet", "--package=coraza-proto", "--test=bootstrap"]);
+    [crds, proto]
+}
+
+/// The generators of the workspace's build: alone, their dependencies would be compiled again, with fewer features.
+async fn built() -> Result<[Program; 2]> {
+    let build = workspace::build(Tests::Files(vec!["bootstrap"])).await?;
+    let crds = Program::new(build.program("crdgen")?);
+    let proto = build.tests.first().context("the build made no test `bootstrap`")?;
+    Ok([crds, Program::new(&proto.executable).dir(&proto.directory)])
 }
 
 type Contents = BTreeMap<PathBuf, Vec<u8>>;
