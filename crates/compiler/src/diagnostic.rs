@@ -68,6 +68,19 @@ impl Diagnostics {
     pub fn total(&self) -> usize {
         self.list.len().saturating_add(self.omitted)
     }
+
+    /// What has to be mended: the errors, without the warnings between them.
+    #[must_use]
+    pub fn errors(&self) -> Self {
+        let errors = self
+            .list
+            .iter()
+            .filter(|diagnostic| diagnostic.severity == Severity::Error);
+        Self {
+            list: errors.cloned().collect(),
+            omitted: self.omitted,
+        }
+    }
 }
 
 /// The rendered findings, and how many more there are.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use coraza_api::condition::reason;
 use coraza_api::{RuleSource, RuleSourceStatus};
-use coraza_compiler::{Diagnostics, ResolvedSource, Severity, Validation};
+use coraza_compiler::{Diagnostics, ResolvedSource, Validation};
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use tokio::time::Instant;
@@ -103,20 +103,10 @@ fn validation(outcome: &conditions::Outcome) -> metrics::Validation {
 
 /// What the findings in a source make of it: warnings leave it valid.
 fn judge(name: &str, findings: &Diagnostics) -> conditions::Outcome {
-    let errors: Vec<_> = findings
-        .list
-        .iter()
-        .filter(|finding| finding.severity == Severity::Error)
-        .cloned()
-        .collect();
+    let errors = findings.errors();
     if errors.is_empty() {
-        return outcome::validated();
+        outcome::validated()
+    } else {
+        outcome::invalid_rules(name, errors)
     }
-    outcome::invalid_rules(
-        name,
-        Diagnostics {
-            list: errors,
-            omitted: findings.omitted,
-        },
-    )
 }

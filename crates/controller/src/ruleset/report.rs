@@ -153,7 +153,8 @@ fn broken(error: &CompileError) -> Outcome {
         CompileError::OversizedRules(_) => reason::OVERSIZED_RULES,
     };
     match error.diagnostics() {
-        Some(diagnostics) => outcome::broken(reason, format_args!("{error}\n{diagnostics}")),
+        // The warnings are in the status's diagnostics; here they would stand between a person and the error.
+        Some(diagnostics) => outcome::broken(reason, format_args!("{error}\n{}", diagnostics.errors())),
         None => outcome::broken(reason, error),
     }
 }
@@ -163,12 +164,9 @@ fn source_events(key: &RuleSetKey, error: &CompileError) -> Vec<(Arc<str>, Event
     let CompileError::InvalidRuleSet { diagnostics } = error else {
         return Vec::new();
     };
-    let errors = diagnostics
-        .list
-        .iter()
-        .filter(|diagnostic| diagnostic.severity == coraza_compiler::Severity::Error);
+    let errors = diagnostics.errors();
     let mut first_by_source = BTreeMap::new();
-    for diagnostic in errors {
+    for diagnostic in &errors.list {
         first_by_source.entry(&diagnostic.source).or_insert(diagnostic);
     }
     let event = |(source, diagnostic): (&Arc<str>, &LocatedDiagnostic)| {

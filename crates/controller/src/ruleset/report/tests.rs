@@ -77,7 +77,7 @@ fn conditions(status: &RuleSetStatus) -> Vec<String> {
 }
 
 const RULES: &str = "SecRuleEngine On";
-const CHAIN_WITHOUT_END: &str = "SecRule ARGS \"@rx (\" \"id:1,phase:2,deny\"";
+const UNCLOSED_GROUP: &str = "SecRule ARGS \"@rx (\" \"id:1,phase:2,deny\"";
 
 fn all_acked(delivery: &mut Delivery) {
     delivery.acked = delivery.connected;
@@ -134,7 +134,7 @@ fn new_good_content_does_not_flip_ready_and_is_written_once() {
 #[test]
 fn broken_rules_keep_the_last_good_revision_and_say_where() {
     let cached = report(RuleSetStatus::default(), &good(RULES, 7, all_acked, 0)).status;
-    let error = compile(CHAIN_WITHOUT_END).expect_err("an unbalanced pattern");
+    let error = compile(UNCLOSED_GROUP).expect_err("an unbalanced pattern");
     let broken = report(cached.clone(), &Finding::Broken(error));
     assert_eq!(broken.status.revision, cached.revision);
     assert_eq!(
@@ -151,7 +151,7 @@ fn broken_rules_keep_the_last_good_revision_and_say_where() {
 
     let again = report(
         broken.status.clone(),
-        &Finding::Broken(compile(CHAIN_WITHOUT_END).expect_err("still")),
+        &Finding::Broken(compile(UNCLOSED_GROUP).expect_err("still")),
     );
     assert_eq!(again.status, broken.status);
     assert!(
@@ -207,4 +207,24 @@ fn without_any_cache_it_waits_and_says_so_after_a_while() {
         ["Ready=False AwaitingCache", "Progressing=True AwaitingCache"]
     );
     assert_eq!(told.again, None);
+}
+
+#[test]
+fn the_message_has_the_errors_and_the_diagnostics_have_the_warnings_too() {
+    let text = format!("SecAuditLog /dev/stdout\n{UNCLOSED_GROUP}");
+    let broken = Finding::Broken(compile(&text).expect_err("the group isn't closed"));
+    let status = report(RuleSetStatus::default(), &broken).status;
+    let message = &condition(&status.conditions, condition_type::DEGRADED)
+        .expect("degraded")
+        .message;
+    assert!(
+        message.contains("error: ") && !message.contains("warning: "),
+        "{message}"
+    );
+    let severities: Vec<_> = status
+        .diagnostics
+        .iter()
+        .map(|diagnostic| diagnostic.severity)
+        .collect();
+    assert_eq!(severities, [Severity::Error, Severity::Warning]);
 }
