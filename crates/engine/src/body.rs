@@ -15,6 +15,8 @@ pub mod xml;
 #[cfg(test)]
 mod found;
 #[cfg(test)]
+mod regression;
+#[cfg(test)]
 mod tests;
 
 use std::fmt;

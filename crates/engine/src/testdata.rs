@@ -58,6 +58,9 @@ pub(crate) fn for_each_vector(folder: &str, known: &[&str], judge: impl Fn(&str,
     let mut results = Vec::new();
     for path in files.filter(|path| path.extension().is_some_and(|extension| extension == "json")) {
         let file = path.file_stem().unwrap().to_str().unwrap();
+        if file == "index" {
+            continue;
+        }
         let vectors: Vec<Value> = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
         for vector in &vectors {
             let id = format!("{file}#{}", vector["index"]);

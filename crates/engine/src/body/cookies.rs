@@ -5,6 +5,12 @@ use super::cursor::is_space;
 /// Reads one `Cookie` header and gives each pair's name and value to `sink` (`REQUEST_COOKIES`), as they are: cookies aren't decoded
 /// and quotes are part of the value. A cookie without `=` has an empty value; one without a name is left out.
 pub fn parse(header: &[u8], mut sink: impl FnMut(&[u8], &[u8])) {
+    // Spaces around a header's value are no part of it.
+    let end = header
+        .iter()
+        .rposition(|byte| !is_space(*byte))
+        .map_or(0, |last| last + 1);
+    let header = header.get(..end).unwrap_or_default();
     for pair in header.split(|byte| *byte == b';') {
         let pair = trim_start(pair);
         let mut halves = pair.splitn(2, |byte| *byte == b'=');
@@ -26,7 +32,7 @@ mod tests {
 
     #[test]
     fn cookies_are_split_and_kept_as_they_are() {
-        let cases: [(&[u8], &[&str]); 9] = [
+        let cases: [(&[u8], &[&str]); 10] = [
             (b"", &[]),
             (b"a=1; b=2", &["a=1", "b=2"]),
             (b"a;b=1", &["a=", "b=1"]),
@@ -35,6 +41,7 @@ mod tests {
             (b" a = b ;  c=d", &["a = b ", "c=d"]),
             (b"a=%41+b", &["a=%41+b"]),
             (b"a=\"x y\";\ta=2,b=3", &["a=\"x y\"", "a=2,b=3"]),
+            (b"a= b \t", &["a= b"]),
             (b"$Version=1; a=\xff\x00", &["$Version=1", "a=\u{fffd}\0"]),
         ];
         for (header, expected) in cases {

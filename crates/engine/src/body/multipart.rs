@@ -15,6 +15,10 @@ pub use flags::{Flags, UnmatchedBoundary};
 use lines::{Line, Lines};
 use part::Part;
 
+/// How many bytes the names given with parts' headers may have beyond twice the body's length. Each header has its part's name, so a
+/// name of four kilobytes with thirty headers of four bytes would become thirty times as much.
+const NAMES_ALLOWANCE: usize = 1 << 16;
+
 /// What is wrong with a body or its `Content-Type`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum MultipartError {
@@ -42,7 +46,7 @@ pub enum MultipartError {
     /// A part's header holds a NUL.
     #[error("NUL in a part's header")]
     NulInHeader,
-    /// A line of a part's header is longer than 4096 bytes, or there are more than 32.
+    /// A line of a part's header is longer than 4096 bytes, there are more than 32, or far more of them than the body is long.
     #[error("a part's header is too long")]
     HeaderTooLong,
     /// A line of a part's header is no `Name: value`.
@@ -54,6 +58,9 @@ pub enum MultipartError {
     /// A part has two headers of one name.
     #[error("duplicate header of a part")]
     DuplicateHeader,
+    /// A part ends within its header.
+    #[error("part without data")]
+    NoData,
     /// A part has no `Content-Disposition`.
     #[error("part without Content-Disposition")]
     NoDisposition,
@@ -83,6 +90,7 @@ pub fn parse(content_type: &[u8], body: &[u8], options: &Options, sink: &mut Sin
         error: None,
         arguments: 0,
         files: 0,
+        names_left: body.len().saturating_mul(2).saturating_add(NAMES_ALLOWANCE),
         written: 0,
     };
     let mut read = content_type.len();
@@ -106,6 +114,8 @@ struct Form<'o, 's> {
     error: Option<MultipartError>,
     arguments: usize,
     files: usize,
+    /// How many bytes of names may still be given with headers.
+    names_left: usize,
     /// Bytes written for findings.
     written: usize,
 }

@@ -67,7 +67,7 @@ const TOKENS: [&str; 48] = [
 
 /// The bound of [`Outcome::work`], with the constants of [`json`] and of the longest `Content-Type`.
 fn bound(len: usize) -> usize {
-    4 * len + (1 << 20) + (1 << 10) + 64
+    6 * len + (1 << 20) + (1 << 10) + 64
 }
 
 fn run(processor: BodyProcessor, body: &[u8]) -> (Vec<String>, Outcome) {

@@ -19,7 +19,7 @@ pub enum XmlError {
     /// There is text before or after the root element, or a second one.
     #[error("content outside of the root element")]
     OutsideOfRoot,
-    /// A tag is not written as XML wants it.
+    /// A tag is not written as XML wants it, or stands where it can't.
     #[error("malformed tag")]
     MalformedTag,
     /// An end tag is not that of the open element.
@@ -115,7 +115,7 @@ mod tests {
 
     #[test]
     fn what_can_be_read_of_a_malformed_document_is_kept() {
-        let cases: [(&[u8], &[&str], XmlError); 24] = [
+        let cases: [(&[u8], &[&str], XmlError); 27] = [
             (b"", &[], XmlError::Truncated),
             (b"<", &[], XmlError::Truncated),
             (b"<a", &["text "], XmlError::Truncated),
@@ -134,6 +134,9 @@ mod tests {
             (b"<a x/>", &["text "], XmlError::MalformedTag),
             (b"<a x='1'y='2'/>", &["attribute 1", "text "], XmlError::MalformedTag),
             (b"< a/>", &[], XmlError::MalformedTag),
+            (b"<a x='<'/>", &["attribute <", "text "], XmlError::MalformedTag),
+            (b"<a><!-- -- -->b</a>", &["text b"], XmlError::MalformedTag),
+            (b"<a><!DOCTYPE a>b</a>", &["text b"], XmlError::MalformedTag),
             (b"<a>\xff</a>", &[r"text \xff"], XmlError::InvalidCharacter),
             (b"<a>b\x00c</a>", &[r"text b\x00c"], XmlError::InvalidCharacter),
             (b"<a>b&c</a>", &["text b&c"], XmlError::UnknownReference),

@@ -81,7 +81,7 @@ fn parameter<'v>(cursor: &mut Cursor<'v>, flags: &mut Flags) -> Result<(&'v [u8]
     let value = match cursor.peek() {
         Some(quote @ (b'"' | b'\'')) if name != b"filename*" => {
             flags.invalid_quoting |= quote == b'\'';
-            let value = quoted(cursor, quote)?;
+            let value = quoted(cursor, quote, flags)?;
             // What follows may be part of the value for others.
             flags.invalid_quoting |= !matches!(cursor.peek(), None | Some(b';' | b' ' | b'\t'));
             Cow::Owned(value)
@@ -94,7 +94,7 @@ fn parameter<'v>(cursor: &mut Cursor<'v>, flags: &mut Flags) -> Result<(&'v [u8]
 }
 
 /// Reads a value in quotes. Only the quote and the backslash can be escaped: some clients send paths with single backslashes.
-fn quoted(cursor: &mut Cursor<'_>, quote: u8) -> Result<Vec<u8>, MultipartError> {
+fn quoted(cursor: &mut Cursor<'_>, quote: u8, flags: &mut Flags) -> Result<Vec<u8>, MultipartError> {
     cursor.take(1);
     let mut value = Vec::new();
     loop {
@@ -106,7 +106,11 @@ fn quoted(cursor: &mut Cursor<'_>, quote: u8) -> Result<Vec<u8>, MultipartError>
             }
             ([b'\\'], Some(_)) => value.push(b'\\'),
             ([byte], _) if *byte == quote => return Ok(value),
-            _ => return Err(MultipartError::InvalidDisposition),
+            _ => {
+                // The quote is not closed.
+                flags.invalid_quoting = true;
+                return Err(MultipartError::InvalidDisposition);
+            }
         }
     }
 }

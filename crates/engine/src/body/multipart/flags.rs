@@ -1,5 +1,7 @@
 //! What is unusual about a multipart body, as ModSecurity's `MULTIPART_*` variables name it. No IO.
 
+use coraza_seclang::rules::Variable;
+
 /// Whether a line looks like a boundary, but is none (`MULTIPART_UNMATCHED_BOUNDARY`). The last line that says so counts.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum UnmatchedBoundary {
@@ -35,7 +37,7 @@ pub struct Flags {
     pub crlf_line: bool,
     /// `MULTIPART_MISSING_SEMICOLON`: before the boundary parameter.
     pub missing_semicolon: bool,
-    /// `MULTIPART_INVALID_QUOTING`: single quotes, or something after the closing quote.
+    /// `MULTIPART_INVALID_QUOTING`: single quotes, no closing quote, or something after it.
     pub invalid_quoting: bool,
     /// `MULTIPART_INVALID_PART`: a part could not be read.
     pub invalid_part: bool,
@@ -82,6 +84,29 @@ impl Flags {
             || invalid_quoting
             || invalid_part
             || file_limit_exceeded
+    }
+
+    /// The variables that they fill, 0 or 1 (`MULTIPART_UNMATCHED_BOUNDARY` up to 2).
+    pub fn variables(&self) -> [(Variable, u8); 14] {
+        [
+            (Variable::MultipartStrictError, self.strict_error().into()),
+            (Variable::MultipartBoundaryQuoted, self.boundary_quoted.into()),
+            (Variable::MultipartBoundaryWhitespace, self.boundary_whitespace.into()),
+            (Variable::MultipartDataBefore, self.data_before.into()),
+            (Variable::MultipartDataAfter, self.data_after.into()),
+            (Variable::MultipartHeaderFolding, self.header_folding.into()),
+            (
+                Variable::MultipartInvalidHeaderFolding,
+                self.invalid_header_folding.into(),
+            ),
+            (Variable::MultipartLfLine, self.lf_line.into()),
+            (Variable::MultipartCrlfLfLines, self.crlf_lf_lines().into()),
+            (Variable::MultipartMissingSemicolon, self.missing_semicolon.into()),
+            (Variable::MultipartInvalidQuoting, self.invalid_quoting.into()),
+            (Variable::MultipartInvalidPart, self.invalid_part.into()),
+            (Variable::MultipartFileLimitExceeded, self.file_limit_exceeded.into()),
+            (Variable::MultipartUnmatchedBoundary, self.unmatched_boundary as u8),
+        ]
     }
 
     /// Notes how a line of the structure ends.

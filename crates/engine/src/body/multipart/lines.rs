@@ -11,6 +11,8 @@ pub(super) struct Lines<'b> {
     /// Finds `--` and the boundary anywhere in a line.
     delimiter: Finder<'static>,
     boundaries: usize,
+    /// The line before the next one.
+    previous: &'b [u8],
 }
 
 /// A line of a body.
@@ -46,6 +48,7 @@ impl<'b> Lines<'b> {
             boundary,
             delimiter: Finder::new(&[b"--", boundary].concat()).into_owned(),
             boundaries: 0,
+            previous: &[],
         }
     }
 
@@ -65,6 +68,7 @@ impl<'b> Lines<'b> {
         if bytes.is_empty() {
             return None;
         }
+        let previous = std::mem::replace(&mut self.previous, bytes);
         let other = Line::Other(Text { bytes, body, start });
         // A lone `--` is text.
         let looks_like_one = bytes.starts_with(b"--") && bytes.len() > 3;
@@ -78,7 +82,7 @@ impl<'b> Lines<'b> {
             .strip_prefix(b"--")
             .and_then(|line| line.strip_prefix(self.boundary))
         {
-            Some(after) => Some(self.boundary(after, start, flags)),
+            Some(after) => Some(self.boundary(previous, after, start, flags)),
             None if self.is_disguised(bytes, flags) => Some(Line::InvalidBoundary),
             None => {
                 flags.unmatched_boundary = UnmatchedBoundary::Suspected;
@@ -87,8 +91,8 @@ impl<'b> Lines<'b> {
         }
     }
 
-    /// A line that begins with the boundary and goes on with `after`.
-    fn boundary(&mut self, after: &[u8], start: usize, flags: &mut Flags) -> Line<'b> {
+    /// A line that begins with the boundary and goes on with `after`. The end of the line before it is part of the boundary.
+    fn boundary(&mut self, previous: &[u8], after: &[u8], start: usize, flags: &mut Flags) -> Line<'b> {
         if self.boundaries > 0 {
             flags.unmatched_boundary = UnmatchedBoundary::Matched;
         }
@@ -101,6 +105,7 @@ impl<'b> Lines<'b> {
         if !ends {
             return Line::InvalidBoundary;
         }
+        flags.line_end(previous);
         flags.line_end(end);
         self.boundaries += 1;
         Line::Boundary { is_final, start }

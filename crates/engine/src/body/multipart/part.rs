@@ -120,7 +120,12 @@ impl<'b> Part<'b> {
         };
         let name = disposition.as_ref().map_or(&[][..], |disposition| &disposition.name);
         for header in &self.headers {
-            form.written += header.line.len();
+            let Some(names_left) = form.names_left.checked_sub(name.len()) else {
+                form.report(MultipartError::HeaderTooLong);
+                break;
+            };
+            form.names_left = names_left;
+            form.written += name.len() + header.line.len();
             (form.sink)(Found::PartHeader {
                 part: name,
                 line: &header.line,
@@ -136,18 +141,21 @@ impl<'b> Part<'b> {
     /// Ends the part before the boundary that begins at `end`.
     pub(super) fn finish(self, end: usize, form: &mut Form<'_, '_>) {
         let Some(Data {
-            disposition: Some(Disposition { name, filename }),
+            disposition,
             body,
             start,
         }) = self.data
         else {
+            form.flags.invalid_part = true;
+            return form.report(MultipartError::NoData);
+        };
+        let Some(Disposition { name, filename }) = disposition else {
             form.flags.invalid_part = true;
             return;
         };
         let data = body.get(..end.saturating_sub(start)).unwrap_or_default();
         // The line end belongs to the boundary. Data without one has lent it to the header.
         form.flags.invalid_part |= data.is_empty();
-        form.flags.line_end(data);
         let content = strip_line_end(data);
         if filename.is_empty() {
             form.argument(&name, content);

@@ -102,7 +102,7 @@ fn dispositions() {
     let fine = ("", None);
     let single = ("invalid_quoting", None);
     type Case<'c> = (&'c str, &'c [&'c str], (&'c str, Option<MultipartError>));
-    let cases: [Case<'_>; 30] = [
+    let cases: [Case<'_>; 29] = [
         ("form-data; name=a", &["name a", "a=1"], fine),
         ("form-data;name=a;", &["name a", "a=1"], fine),
         ("form-data ; name = \"a\" ", &["name a", "a=1"], fine),
@@ -153,7 +153,6 @@ fn dispositions() {
         ("form-data; name=a; ", &["name a"], disposition),
         ("form-data; name=a;;", &["name a"], disposition),
         ("form-data; name=a b", &["name a"], disposition),
-        ("form-data; name=\"a", &[], disposition),
         ("form-data; name=", &[], disposition),
         ("form-data; name", &[], disposition),
         ("form-data name=a", &[], disposition),
@@ -170,6 +169,12 @@ fn dispositions() {
         let found: Vec<&str> = found.iter().map(String::as_str).collect();
         check(&body(&[&part(header, "1")]), &found, flags, error);
     }
+    check(
+        &body(&[&part("form-data; name=\"a", "1")]),
+        &[],
+        "error invalid_quoting invalid_part",
+        Some(MultipartError::InvalidDisposition),
+    );
     let quoted = "form-data; name=\"a\"x";
     check(
         &body(&[&part(quoted, "1")]),
@@ -262,7 +267,13 @@ fn boundaries_in_the_body() {
         "error data_before",
         Some(MultipartError::InvalidBoundary),
     );
-    check(&format!("--0\r\n{form}"), &found, "invalid_part", None);
+    check(
+        &format!("--0\r\n{form}"),
+        &found,
+        "error invalid_part",
+        Some(MultipartError::NoData),
+    );
+    check(&format!("\n{form}"), &found, "data_before lf_line crlf_lf_lines", None);
     check(&form.replace("1\r\n", ""), &["name a", "a="], "invalid_part", None);
     let quoted = form.replace("--0\r", "--\"0\"\r");
     let (_, flags, error) = read(
@@ -402,6 +413,29 @@ fn limits() {
         ("error file_limit_exceeded", Some(MultipartError::TooManyFiles))
     );
     assert_eq!(found.iter().filter(|found| found.starts_with("file ")).count(), 2);
-    let (_, _, error) = read(&[&argument, &file, "X: a", "X: a"]);
-    assert_eq!(error, Some(MultipartError::TooManyParts));
+    let (found, _, error) = read(&[&argument, &file, &argument, &argument]);
+    assert_eq!(error, Some(MultipartError::TooManyArguments));
+    assert_eq!(found.iter().filter(|found| *found == "name a").count(), 3, "{found:?}");
+    let options = Options {
+        parts: 1,
+        ..Options::default()
+    };
+    let (found, _, error) = self::read(TYPE, body(&[&argument, &argument]).as_bytes(), &options);
+    assert_eq!((found.len(), error), (2, Some(MultipartError::TooManyParts)));
+}
+
+#[test]
+fn long_names_with_many_headers_are_no_amplifier() {
+    let part = format!(
+        "Content-Disposition: form-data; name={}\r\n{}\r\n1",
+        "n".repeat(4000),
+        (10..40).map(|number| format!("{number}:\r\n")).collect::<String>()
+    );
+    let form = body(&vec![part.as_str(); 500]);
+    let (_, outcome) = collect(|sink| parse(TYPE.as_bytes(), form.as_bytes(), &Options::default(), sink));
+    assert_eq!(
+        outcome.error,
+        Some(super::super::BodyError::Multipart(MultipartError::HeaderTooLong))
+    );
+    assert!(outcome.work < 6 * form.len(), "{} of {}", outcome.work, form.len());
 }

@@ -102,10 +102,13 @@ impl<'b, 'o, 's> Walker<'b, 'o, 's> {
     /// Reads what a `<` begins.
     fn markup(&mut self) -> Result<(), XmlError> {
         if self.cursor.eat(b"!--") {
-            self.until(b"-->").map(drop)
+            self.comment()
         } else if self.cursor.eat(b"![CDATA[") {
             self.character_data()
         } else if self.cursor.eat(b"!DOCTYPE") {
+            if self.text.is_some() {
+                self.note(XmlError::MalformedTag);
+            }
             self.document_type()
         } else if self.cursor.eat(b"?") {
             self.until(b"?>").map(drop)
@@ -114,6 +117,15 @@ impl<'b, 'o, 's> Walker<'b, 'o, 's> {
         } else {
             self.start_tag()
         }
+    }
+
+    fn comment(&mut self) -> Result<(), XmlError> {
+        let comment = self.until(b"-->")?;
+        // Where such a comment ends differs between parsers.
+        if comment.ends_with(b"-") || memchr::memmem::find(comment, b"--").is_some() {
+            self.note(XmlError::MalformedTag);
+        }
+        Ok(())
     }
 
     /// Reads the rest of a `CDATA` section.
@@ -210,6 +222,9 @@ impl<'b, 'o, 's> Walker<'b, 'o, 's> {
         self.count()?;
         // What a limit of the body cut is a value too.
         let (value, closed) = self.cursor.take_until(quote);
+        if value.contains(&b'<') {
+            self.note(XmlError::MalformedTag);
+        }
         self.attribute.clear();
         if let Err(error) = text::decode(value, &mut self.attribute) {
             self.note(error);
