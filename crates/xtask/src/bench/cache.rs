@@ -1,5 +1,7 @@
 //! The cache's HTTP server against nginx serving files of the same bytes, one core each in turn, and the cache's memory.
 //!
+//! Rates are requests by second of the server's own CPU time: what a core to itself would serve, also on a machine that others use meanwhile.
+//!
 //! The cache is the real one, fed over mTLS by the controller's own publisher with the whole Core Rule Set. Only the cluster is missing: token reviews are
 //! answered by a stand-in (`crates/controller/examples/publish_files.rs`), which the memo asks once a minute.
 
@@ -25,9 +27,32 @@ const ROUNDS: usize = 3;
 /// What serves has one core, what asks another.
 const SERVER_CORE: &str = "0";
 const CLIENT_CORE: usize = 1;
+const ACCEPT_GZIP: &str = "Accept-Encoding: gzip\r\n";
 /// Memory beyond bodies that the design allows.
 const ALLOWANCE_MIB: f64 = 20.0;
 const PATIENCE: Duration = Duration::from_secs(30);
+
+/// The processes and what they serve.
+struct Stand {
+    cache: Running,
+    _publisher: Running,
+    nginx: Running,
+    /// Of the cache and of nginx.
+    ports: [u16; 2],
+    authorization: String,
+    /// Lengths of the full body, plain and compressed.
+    bodies: [usize; 2],
+}
+
+/// The same question to both.
+struct Case {
+    name: &'static str,
+    paths: [String; 2],
+    /// What is asked besides the token, in the cache's terms and in nginx's.
+    headers: [String; 2],
+    status: u16,
+    least_ratio: f64,
+}
 
 /// Runs everything and prints each figure as it is found.
 pub(super) async fn measure() -> Result<Vec<Figure>> {
@@ -37,27 +62,40 @@ pub(super) async fn measure() -> Result<Vec<Figure>> {
         "the bench needs two cores, one for the server and one for the load"
     );
     let peers = debian::peers().await?;
-    let crs = tools::core_rule_set().await?.join("rules/@owasp_crs");
-    workspace::cargo()
-        .args(["build", "--release", "--package", "coraza-cache"])
-        .run()
-        .await?;
-    workspace::cargo()
-        .args(["build", "--package", "coraza-controller", "--example", "publish_files"])
-        .run()
-        .await?;
-
     let folder = tempfile::Builder::new().prefix("coraza-bench-").tempdir()?;
-    let dir = folder.path();
+    let stand = set_up(folder.path(), &peers.nginx).await?;
+    let wrk = Wrk {
+        program: peers.wrk,
+        libraries: peers.libraries,
+        core: CLIENT_CORE,
+    };
+    let mut figures = Vec::new();
+    for case in cases(&stand).await? {
+        figures.push(compare(&stand, &wrk, &case).await?);
+    }
+    let bodies: usize = stand.bodies.iter().sum();
+    let most = 2.0 * mebibytes(bodies) + ALLOWANCE_MIB;
+    let resident = resident_mebibytes(&stand.cache)?;
+    figures.push(Figure::alone("cache/memory-crs", resident, "MiB", Target::AtMost(most)));
+    figures.iter().for_each(|figure| println!("{figure}"));
+    Ok(figures)
+}
+
+async fn set_up(dir: &Path, nginx: &Path) -> Result<Stand> {
+    let crs = tools::core_rule_set().await?.join("rules/@owasp_crs");
+    let build = ["build", "--release", "--package", "coraza-cache"];
+    workspace::cargo().args(build).run().await?;
+    let build = ["build", "--package", "coraza-controller", "--example", "publish_files"];
+    workspace::cargo().args(build).run().await?;
     certificates::create(dir)?;
-    let [grpc, reviews, http, health, metrics, nginx] = port::free()?;
-    let _publisher = start_publisher(dir, &crs, grpc, reviews)?;
+    let [grpc, reviews, http, health, metrics, nginx_port] = port::free()?;
+    let publisher = start_publisher(dir, &crs, grpc, reviews)?;
     let cache = start_cache(dir, reviews, grpc, [http, health, metrics])?;
-    let token = token();
-    let authorization = format!("Authorization: Bearer {token}");
+
+    let authorization = format!("Authorization: Bearer {}\r\n", token());
     let rules = format!("/rules/{KEY}");
     let gzip = until(|| async {
-        let answer = get(http, &rules, &format!("{authorization}\r\nAccept-Encoding: gzip\r\n")).await?;
+        let answer = get(http, &rules, &format!("{authorization}{ACCEPT_GZIP}")).await?;
         ensure!(
             answer.head.contains("content-encoding: gzip"),
             "the body isn't compressed yet"
@@ -65,78 +103,86 @@ pub(super) async fn measure() -> Result<Vec<Figure>> {
         Ok(answer)
     });
     let gzip = gzip.await?;
-    let latest = get(http, &format!("{rules}/latest"), &format!("{authorization}\r\n")).await?;
-    let identity = get(http, &rules, &format!("{authorization}\r\n")).await?;
+    let identity = get(http, &rules, &authorization).await?;
+    let latest = get(http, &format!("{rules}/latest"), &authorization).await?;
     let www = dir.join("www/rules");
     fs::create_dir_all(&www)?;
-    fs::write(www.join("latest"), &latest.body)?;
-    fs::write(www.join("crs"), &identity.body)?;
-    fs::write(www.join("crs.gz"), &gzip.body)?;
-    let _nginx = start_nginx(&peers.nginx, dir, nginx).await?;
-    let their_latest = until(|| get(nginx, "/rules/latest", "")).await?;
-    ensure!(their_latest.body == latest.body, "nginx serves something else");
-
-    let wrk = Wrk {
-        program: peers.wrk,
-        libraries: peers.libraries,
-        core: CLIENT_CORE,
-    };
-    let ours = format!("http://127.0.0.1:{http}/rules/{KEY}");
-    let theirs = format!("http://127.0.0.1:{nginx}/rules");
-    let conditional = |etag: &str| vec![authorization.clone(), format!("If-None-Match: {etag}")];
-    let compressed = vec![authorization.clone(), "Accept-Encoding: gzip".to_owned()];
-    let mut figures = Vec::new();
-    for (name, path, status, our_headers, their_headers, target) in [
-        (
-            "cache/latest-200",
-            "/latest",
-            200,
-            vec![authorization.clone()],
-            vec![authorization.clone()],
-            1.5,
-        ),
-        (
-            "cache/latest-304",
-            "/latest",
-            304,
-            conditional(latest.etag()?),
-            conditional(their_latest.etag()?),
-            1.5,
-        ),
-        ("cache/crs-gzip-200", "", 200, compressed.clone(), compressed, 1.0),
+    for (name, body) in [
+        ("latest", &latest.body),
+        ("crs", &identity.body),
+        ("crs.gz", &gzip.body),
     ] {
-        let script = dir.join(format!("{status}.lua"));
-        fs::write(&script, expect_status(status))?;
-        let their_url = format!("{theirs}{}", if path.is_empty() { "/crs" } else { path });
-        let (mut cache_rates, mut nginx_rates) = (Vec::new(), Vec::new());
-        for _ in 0..ROUNDS {
-            cache_rates.push(
-                wrk.requests_per_second(&format!("{ours}{path}"), &our_headers, &script)
-                    .await?,
-            );
-            nginx_rates.push(wrk.requests_per_second(&their_url, &their_headers, &script).await?);
-        }
-        let figure = Figure::beside(
-            name,
-            median(cache_rates)?,
-            "requests/s",
-            ("nginx", median(nginx_rates)?),
-            target,
-        );
-        println!("{figure}");
-        figures.push(figure);
+        fs::write(www.join(name), body)?;
     }
-    let bodies = mebibytes(identity.body.len() + gzip.body.len());
-    let resident = resident_mebibytes(&cache)?;
-    let memory = Figure::alone(
-        "cache/memory-crs",
-        resident,
-        "MiB",
-        Target::AtMost(2.0 * bodies + ALLOWANCE_MIB),
-    );
-    println!("{memory}");
-    figures.push(memory);
-    Ok(figures)
+    Ok(Stand {
+        cache,
+        _publisher: publisher,
+        nginx: start_nginx(nginx, dir, nginx_port)?,
+        ports: [http, nginx_port],
+        authorization,
+        bodies: [identity.body.len(), gzip.body.len()],
+    })
+}
+
+async fn cases(stand: &Stand) -> Result<[Case; 3]> {
+    let [http, nginx] = stand.ports;
+    let latest = [format!("/rules/{KEY}/latest"), "/rules/latest".to_owned()];
+    let rules = [format!("/rules/{KEY}"), "/rules/crs".to_owned()];
+    let [ours, theirs] = &latest;
+    let ours = get(http, ours, &stand.authorization).await?;
+    let theirs = until(|| get(nginx, theirs, "")).await?;
+    ensure!(ours.body == theirs.body, "nginx serves something else");
+    let unchanged = [&ours, &theirs].map(|answer| Ok(format!("If-None-Match: {}\r\n", answer.etag()?)));
+    let [ours, theirs]: [Result<String>; 2] = unchanged;
+    let case = |name, paths: &[String; 2], headers, status, least_ratio| Case {
+        name,
+        paths: paths.clone(),
+        headers,
+        status,
+        least_ratio,
+    };
+    Ok([
+        case("cache/latest-200", &latest, Default::default(), 200, 1.5),
+        case("cache/latest-304", &latest, [ours?, theirs?], 304, 1.5),
+        case(
+            "cache/crs-gzip-200",
+            &rules,
+            [ACCEPT_GZIP; 2].map(str::to_owned),
+            200,
+            1.0,
+        ),
+    ])
+}
+
+/// Both in turns. What is asked is asked once by itself before, since wrk doesn't tell one good status from another.
+async fn compare(stand: &Stand, wrk: &Wrk, case: &Case) -> Result<Figure> {
+    let [mut ours, mut theirs] = [Vec::new(), Vec::new()];
+    for _ in 0..ROUNDS {
+        for (rates, side) in [(&mut ours, 0), (&mut theirs, 1)] {
+            let sides = case.paths.iter().zip(&case.headers).zip(stand.ports);
+            let ((path, headers), port) = sides.into_iter().nth(side).context("two sides")?;
+            let headers = format!("{}{headers}", stand.authorization);
+            let answer = ask(port, path, &headers).await?;
+            ensure!(answer.status()? == case.status, "{}: {}", case.name, answer.head);
+            let server = [&stand.cache, &stand.nginx]
+                .into_iter()
+                .nth(side)
+                .context("two sides")?;
+            let before = cpu_seconds(server)?;
+            let requests = wrk
+                .requests(&format!("http://127.0.0.1:{port}{path}"), &headers)
+                .await?;
+            rates.push(requests / (cpu_seconds(server)? - before));
+        }
+    }
+    let peer = ("nginx", median(theirs)?);
+    Ok(Figure::beside(
+        case.name,
+        median(ours)?,
+        "requests/cpu-s",
+        peer,
+        case.least_ratio,
+    ))
 }
 
 fn start_publisher(dir: &Path, crs: &Path, grpc: u16, reviews: u16) -> Result<Running> {
@@ -179,14 +225,14 @@ fn start_cache(dir: &Path, reviews: u16, grpc: u16, [http, health, metrics]: [u1
 }
 
 /// nginx as one would set it up to be fast: files kept open, no access log, connections kept.
-async fn start_nginx(nginx: &Path, dir: &Path, port: u16) -> Result<Running> {
+fn start_nginx(nginx: &Path, dir: &Path, port: u16) -> Result<Running> {
     let config = dir.join("nginx.conf");
     let temporary: String = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
         .map(|kind| format!("{kind}_temp_path tmp/{kind};\n"))
         .concat();
     let text = format!(
-        "daemon off;\nworker_processes 1;\npid nginx.pid;\nerror_log nginx.log;\nuser root;\nevents {{ worker_connections 1024; }}\n\
-         http {{\naccess_log off;\nsendfile on;\ntcp_nopush on;\nkeepalive_requests 100000000;\nopen_file_cache max=16;\nopen_file_cache_valid 1h;\n\
+        "daemon off;\nmaster_process off;\npid nginx.pid;\nerror_log nginx.log;\nuser root;\nevents {{ worker_connections 1024; }}\n\
+         http {{\naccess_log off;\nsendfile on;\nkeepalive_requests 100000000;\nopen_file_cache max=16;\nopen_file_cache_valid 1h;\n\
          default_type application/json;\ngzip_static on;\n{temporary}\
          server {{ listen 127.0.0.1:{port} backlog=4096; root www; }}\n}}\n"
     );
@@ -203,16 +249,6 @@ async fn start_nginx(nginx: &Path, dir: &Path, port: u16) -> Result<Running> {
         .start_logged(&dir.join("nginx.out"))
 }
 
-/// Makes wrk count answers of another status, which a run must not have.
-fn expect_status(status: u16) -> String {
-    format!(
-        "threads = {{}}\nfunction setup(thread) table.insert(threads, thread) end\nfunction init() wrong = 0 end\n\
-         function response(status) if status ~= {status} then wrong = wrong + 1 end end\n\
-         function done() local sum = 0\nfor _, thread in ipairs(threads) do sum = sum + thread:get('wrong') end\n\
-         if sum > 0 then print('unexpected answers: ' .. sum) end end\n"
-    )
-}
-
 /// A token that looks like a ServiceAccount's, also in length. Its claims are `{"aud":["coraza-cache:bench/crs"],"exp":9999999999}`; nobody here checks more.
 fn token() -> String {
     format!(
@@ -227,6 +263,11 @@ struct Answer {
 }
 
 impl Answer {
+    fn status(&self) -> Result<u16> {
+        let status = self.head.split(' ').nth(1);
+        Ok(status.context("an answer without a status")?.parse()?)
+    }
+
     fn etag(&self) -> Result<&str> {
         let mut lines = self.head.lines().filter_map(|line| line.split_once(": "));
         let etag = lines.find_map(|(name, value)| name.eq_ignore_ascii_case("etag").then_some(value));
@@ -234,24 +275,25 @@ impl Answer {
     }
 }
 
+/// A good answer.
 async fn get(port: u16, path: &str, headers: &str) -> Result<Answer> {
+    let answer = ask(port, path, headers).await?;
+    ensure!(answer.status()? == 200, "{path}: {}", answer.head);
+    Ok(answer)
+}
+
+async fn ask(port: u16, path: &str, headers: &str) -> Result<Answer> {
     let mut stream = TcpStream::connect(("127.0.0.1", port)).await?;
     let request = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n{headers}\r\n");
     stream.write_all(request.as_bytes()).await?;
     let mut bytes = Vec::new();
     stream.read_to_end(&mut bytes).await?;
-    let end = bytes
-        .windows(4)
-        .position(|window| window == b"\r\n\r\n")
-        .context("an answer without an end of its head")?;
-    let body = bytes.split_off(end + 4);
-    let head = String::from_utf8(bytes)?;
-    ensure!(
-        head.starts_with("HTTP/1.1 200 "),
-        "{path}: {}",
-        head.lines().next().unwrap_or_default()
-    );
-    Ok(Answer { head, body })
+    let end = bytes.windows(4).position(|window| window == b"\r\n\r\n");
+    let body = bytes.split_off(end.context("an answer without an end of its head")? + 4);
+    Ok(Answer {
+        head: String::from_utf8(bytes)?,
+        body,
+    })
 }
 
 /// Tries until it works; the last error when it doesn't.
@@ -284,4 +326,13 @@ fn resident_mebibytes(process: &Running) -> Result<f64> {
         .context("no VmRSS")?;
     let kibibytes: f64 = resident.trim().trim_end_matches(" kB").parse()?;
     Ok(kibibytes / 1024.0)
+}
+
+/// What a process has used of the CPU, in its own code and in the kernel on its behalf (proc(5); Linux counts 100 ticks a second for everybody).
+fn cpu_seconds(process: &Running) -> Result<f64> {
+    let pid = process.pid().context("a server has ended")?;
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat"))?;
+    let (_, fields) = stat.rsplit_once(") ").context("no name in a process's stat")?;
+    let ticks: Result<Vec<f64>, _> = fields.split(' ').skip(11).take(2).map(str::parse).collect();
+    Ok(ticks?.iter().sum::<f64>() / 100.0)
 }
