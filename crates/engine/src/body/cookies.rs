@@ -6,19 +6,24 @@ use super::cursor::is_space;
 /// and quotes are part of the value. A cookie without `=` has an empty value; one without a name is left out.
 pub fn parse(header: &[u8], mut sink: impl FnMut(&[u8], &[u8])) {
     // Spaces around a header's value are no part of it.
-    let end = header
-        .iter()
-        .rposition(|byte| !is_space(*byte))
-        .map_or(0, |last| last + 1);
-    let header = header.get(..end).unwrap_or_default();
-    for pair in header.split(|byte| *byte == b';') {
+    for pair in trim_end(header).split(|byte| *byte == b';') {
         let pair = trim_start(pair);
-        let mut halves = pair.splitn(2, |byte| *byte == b'=');
-        let (name, value) = (halves.next().unwrap_or_default(), halves.next().unwrap_or_default());
+        let (name, value) = match memchr::memchr(b'=', pair).and_then(|at| pair.split_at_checked(at)) {
+            Some((name, value)) => (name, value.get(1..).unwrap_or_default()),
+            None => (trim_end(pair), &[][..]),
+        };
         if !name.is_empty() {
             sink(name, value);
         }
     }
+}
+
+fn trim_end(text: &[u8]) -> &[u8] {
+    let end = text
+        .iter()
+        .rposition(|byte| !is_space(*byte))
+        .map_or(0, |last| last + 1);
+    text.get(..end).unwrap_or_default()
 }
 
 fn trim_start(text: &[u8]) -> &[u8] {
@@ -35,7 +40,7 @@ mod tests {
         let cases: [(&[u8], &[&str]); 10] = [
             (b"", &[]),
             (b"a=1; b=2", &["a=1", "b=2"]),
-            (b"a;b=1", &["a=", "b=1"]),
+            (b"a \t;b=1", &["a=", "b=1"]),
             (b"=x; ; ;", &[]),
             (b"a=b=c;", &["a=b=c"]),
             (b" a = b ;  c=d", &["a = b ", "c=d"]),
