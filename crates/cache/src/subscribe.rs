@@ -14,7 +14,7 @@ use coraza_proto::intern::Verbatim;
 use coraza_proto::{Hello, Request};
 use coraza_runtime::backoff::{self, Backoff};
 use coraza_runtime::readiness::Latch;
-use coraza_runtime::{drain, tls::ClientTls};
+use coraza_runtime::{drain, log::chain, tls::ClientTls};
 use tokio::sync::watch;
 use tonic::{Code, Status};
 use uuid::Uuid;
@@ -225,10 +225,4 @@ impl Subscriber {
             Request::Hello(_) | Request::Recalled { .. } => {}
         }
     }
-}
-
-/// An error and its causes in one line.
-fn chain(error: &dyn std::error::Error) -> String {
-    let causes = std::iter::successors(error.source(), |cause| cause.source());
-    causes.fold(error.to_string(), |line, cause| format!("{line}: {cause}"))
 }

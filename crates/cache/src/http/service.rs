@@ -150,7 +150,11 @@ impl<A: Authenticate> Service<A> {
             biased;
             refusal = end_of(access) => Err(refusal),
             () = entry.superseded() => Ok(News::Changed),
-            () = drain.signaled() => Ok(News::None),
+            () = drain.signaled() => {
+                // This wait may learn of the drain before anybody else, and its answer must close the connection.
+                self.draining.store(true, Ordering::Relaxed);
+                Ok(News::None)
+            }
             () = tokio::time::sleep_until(deadline.into()) => Ok(News::None),
         }
     }

@@ -1,5 +1,7 @@
 //! The server behind a socket: what callers see, good ones and bad ones.
 
+mod tls;
+
 use std::time::SystemTime;
 
 use coraza_ruleset::{CompiledRuleSet, Content, Revision, RuleSetKey, RulesText, Timestamp};
@@ -57,10 +59,14 @@ impl Fixture {
     }
 
     fn start_with(settings: Settings, token_life: Duration) -> Self {
+        Self::start_on(settings, token_life, None)
+    }
+
+    fn start_on(settings: Settings, token_life: Duration, tls: Option<ServerTls>) -> Self {
         let (store, compressor) = Store::new();
         put(&store, "SecRuleEngine On", 1);
         compressor.run_once();
-        let server = Server::bind("127.0.0.1:0".parse().expect("address"), 2, None, settings).expect("bound");
+        let server = Server::bind("127.0.0.1:0".parse().expect("address"), 2, tls, settings).expect("bound");
         let (address, gauges) = (server.local_address(), server.gauges());
         let revoked = CancellationToken::new();
         let authenticate = Scripted {

@@ -119,6 +119,41 @@ fn ten_thousand_revisions_leave_one() {
 }
 
 #[test]
+fn thousands_of_revisions_of_a_large_ruleset_take_the_bytes_of_one() {
+    let (store, compressor) = Store::new();
+    let mut last: Option<Weak<Payload>> = None;
+    let mut most = 0;
+    for number in 0_u64..2_000 {
+        let mut next = ruleset(
+            "crs",
+            &format!("SecRule ARGS \"@rx {number:08}\" \"id:{number}\"\n").repeat(200),
+            number,
+        );
+        // Any digest will do, and a real one of each would take most of the test's time.
+        next.revision.digest = Digest::new(std::array::from_fn(|byte| number.to_be_bytes()[byte % 8]));
+        assert_eq!(store.apply(StoreUpdate::Upsert(next)), Applied::Served);
+        assert!(
+            last.is_none_or(|last| last.upgrade().is_none()),
+            "revision {number} keeps the one before"
+        );
+        if number % 100 == 0 {
+            compressor.run_once();
+        }
+        let entry = store.get(&key("crs")).expect("held");
+        last = Some(Arc::downgrade(entry.payload()));
+        let Usage { content, bodies, .. } = store.usage();
+        assert!(
+            bodies <= 2 * content,
+            "revision {number}: {bodies} bytes of bodies for {content}"
+        );
+        most = most.max(bodies);
+    }
+    // What is waiting to be compressed holds no content either.
+    compressor.run_once();
+    assert!(store.usage().bodies <= most && store.lock().payloads.len() <= 2);
+}
+
+#[test]
 fn recall_gives_back_what_is_served_and_nothing_else() {
     let (store, _compressor) = Store::new();
     let ruleset = ruleset("crs", "SecRuleEngine On\n\u{1}", 1);

@@ -6,9 +6,9 @@ use coraza_proto::convert::InvalidResponse;
 use coraza_proto::{Body, Request, Response, Welcome};
 use coraza_ruleset::CompiledRuleSet;
 
-use super::chain;
 use super::fence::{Fence, StaleEpoch};
 use crate::store::{Applied, Store, StoreUpdate};
+use coraza_runtime::log::chain;
 
 /// A subscription.
 #[derive(Debug)]
