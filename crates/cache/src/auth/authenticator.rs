@@ -102,7 +102,7 @@ fn still_valid(access: Access) -> Verdict {
 }
 
 async fn serve_reviews(review: impl Review, memo: Arc<ArcSwap<Memo>>, mut requests: mpsc::Receiver<Request>) {
-    let mut reviews = Reviews::new(Instant::now());
+    let mut reviews = Reviews::new();
     let mut running = JoinSet::new();
     loop {
         tokio::select! {

@@ -1,20 +1,21 @@
 //! `Reviews`: when the API server may be asked about a token. One review at a time per token, and so many a second. Pure.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::time::{Duration, Instant};
 
 use super::memo::Subject;
 
 /// How many reviews a second one cache asks for: a burst of new pods gets through, a flood of invented tokens can't use up
 /// what the API server gives all of its clients.
-const PER_SECOND: u32 = 20;
+const PER_SECOND: usize = 20;
+const SECOND: Duration = Duration::from_secs(1);
 
 /// What is being reviewed, who waits for it, and what may still be asked for.
 #[derive(Debug)]
 pub(super) struct Reviews<W> {
     waiting: HashMap<Subject, Vec<W>>,
-    permits: f64,
-    refilled: Instant,
+    /// When the reviews of the last second began, the earliest first: no second, wherever it begins, has more than its share.
+    begun: VecDeque<Instant>,
 }
 
 /// What becomes of a request for a review.
@@ -34,11 +35,10 @@ pub(super) enum Decision<W> {
 }
 
 impl<W> Reviews<W> {
-    pub(super) fn new(now: Instant) -> Self {
+    pub(super) fn new() -> Self {
         Self {
             waiting: HashMap::new(),
-            permits: f64::from(PER_SECOND),
-            refilled: now,
+            begun: VecDeque::with_capacity(PER_SECOND),
         }
     }
 
@@ -48,12 +48,14 @@ impl<W> Reviews<W> {
             waiting.push(waiter);
             return Decision::Join;
         }
-        self.refill(now);
-        if self.permits < 1.0 {
-            let retry_after = Duration::from_secs_f64((1.0 - self.permits) / f64::from(PER_SECOND));
+        self.begun
+            .retain(|begun| now.saturating_duration_since(*begun) < SECOND);
+        if self.begun.len() >= PER_SECOND {
+            let first = self.begun.front().copied().unwrap_or(now);
+            let retry_after = SECOND.saturating_sub(now.saturating_duration_since(first));
             return Decision::Exhausted { waiter, retry_after };
         }
-        self.permits -= 1.0;
+        self.begun.push_back(now);
         self.waiting.insert(subject.clone(), vec![waiter]);
         Decision::Start
     }
@@ -61,13 +63,6 @@ impl<W> Reviews<W> {
     /// The review of `subject` has ended: these wait for it.
     pub(super) fn finish(&mut self, subject: &Subject) -> Vec<W> {
         self.waiting.remove(subject).unwrap_or_default()
-    }
-
-    fn refill(&mut self, now: Instant) {
-        let elapsed = now.saturating_duration_since(self.refilled);
-        self.refilled = now;
-        let rate = f64::from(PER_SECOND);
-        self.permits = elapsed.as_secs_f64().mul_add(rate, self.permits).min(rate);
     }
 }
 
@@ -87,7 +82,7 @@ mod tests {
     #[test]
     fn a_token_is_reviewed_once_for_all_who_wait() {
         let now = Instant::now();
-        let mut reviews = Reviews::new(now);
+        let mut reviews = Reviews::new();
         assert_eq!(reviews.request(&subject(1), 'a', now), Decision::Start);
         assert_eq!(reviews.request(&subject(1), 'b', now), Decision::Join);
         assert_eq!(reviews.request(&subject(2), 'c', now), Decision::Start);
@@ -99,12 +94,13 @@ mod tests {
     #[test]
     fn joining_costs_no_permit_and_the_refusal_says_when_to_return() {
         let now = Instant::now();
-        let mut reviews = Reviews::new(now);
+        let mut reviews = Reviews::new();
         for number in 0..PER_SECOND {
+            let number = u32::try_from(number).expect("small");
             assert_eq!(reviews.request(&subject(number), (), now), Decision::Start);
             assert_eq!(reviews.request(&subject(number), (), now), Decision::Join);
         }
-        let retry_after = Duration::from_millis(50);
+        let retry_after = SECOND;
         assert_eq!(
             reviews.request(&subject(99), (), now),
             Decision::Exhausted {
@@ -119,7 +115,7 @@ mod tests {
         #[test]
         fn never_more_than_a_second_worth_in_a_second(pauses in prop::collection::vec(0_u64..200, 1..200)) {
             let start = Instant::now();
-            let mut reviews = Reviews::new(start);
+            let mut reviews = Reviews::new();
             let (mut now, mut started) = (start, Vec::new());
             for (number, pause) in pauses.into_iter().enumerate() {
                 now += Duration::from_millis(pause);
@@ -127,10 +123,9 @@ mod tests {
                     started.push(now);
                 }
             }
-            // A full bucket and what a second refills.
             for first in &started {
                 let within = started.iter().filter(|at| **at >= *first && **at < *first + Duration::from_secs(1)).count();
-                prop_assert!(within <= 2 * PER_SECOND as usize, "{}", within);
+                prop_assert!(within <= PER_SECOND, "{}", within);
             }
         }
     }
