@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser, ValueEnum};
 use coraza_ruleset::{Limits, limits};
-use coraza_runtime::flag::BindAddress;
+use coraza_runtime::flag::{BindAddress, duration};
 use coraza_runtime::log::LogArgs;
 
 use crate::args::compat::CompatArgs;
@@ -170,42 +170,6 @@ pub enum InvalidArgs {
     Limits,
 }
 
-/// A duration as Go programs write it, as far as flags need it: `1h30m`, `90s`, `500ms`, `0`.
-fn duration(text: &str) -> Result<Duration, InvalidDuration> {
-    if text == "0" {
-        return Ok(Duration::ZERO);
-    }
-    let mut rest = text;
-    let mut total = Duration::ZERO;
-    while !rest.is_empty() {
-        let digits = rest
-            .find(|character: char| !character.is_ascii_digit())
-            .ok_or(InvalidDuration)?;
-        let (number, unit) = rest.split_at(digits);
-        let number: u64 = number.parse().map_err(|_| InvalidDuration)?;
-        let units = [("ms", 1), ("s", 1_000), ("m", 60_000), ("h", 3_600_000)];
-        let (unit, millis) = units
-            .into_iter()
-            .find(|(name, _)| unit.starts_with(name))
-            .ok_or(InvalidDuration)?;
-        let millis = number.checked_mul(millis).ok_or(InvalidDuration)?;
-        total = total
-            .checked_add(Duration::from_millis(millis))
-            .ok_or(InvalidDuration)?;
-        rest = rest.get(digits.saturating_add(unit.len())..).unwrap_or_default();
-    }
-    if text.is_empty() {
-        Err(InvalidDuration)
-    } else {
-        Ok(total)
-    }
-}
-
-/// A text that is no duration.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("a duration is a number with a unit (ms, s, m, h), as in 15s or 1h30m")]
-struct InvalidDuration;
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -296,30 +260,5 @@ mod tests {
                 .to_string()
                 .contains("15s")
         );
-    }
-
-    #[test]
-    fn durations_as_go_writes_them() {
-        for (text, millis) in [
-            ("0", 0),
-            ("15s", 15_000),
-            ("500ms", 500),
-            ("1h30m", 5_400_000),
-            ("1m0s", 60_000),
-        ] {
-            assert_eq!(duration(text), Ok(Duration::from_millis(millis)), "{text}");
-        }
-        for text in [
-            "",
-            "s",
-            "15",
-            "15x",
-            "-1s",
-            "1.5s",
-            "99999999999999999999s",
-            "18446744073709551615h",
-        ] {
-            assert_eq!(duration(text), Err(InvalidDuration), "{text:?}");
-        }
     }
 }

@@ -1,8 +1,9 @@
-//! Types of command line flags that both processes take. Pure.
+//! What both processes take on their command lines: addresses and durations, as Go programs write them. Pure.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::str::FromStr;
+use std::time::Duration;
 
 /// Where to listen, written as Go programs write it: `:8081` is every address, `127.0.0.1:8081` is one, `0` is nowhere.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -60,6 +61,45 @@ impl FromStr for BindAddress {
 #[error("an address to listen on has the form :PORT or IP:PORT; 0 turns it off")]
 pub struct InvalidBindAddress;
 
+/// A duration as Go programs write it, as far as flags need it: `1h30m`, `90s`, `500ms`, `0`.
+///
+/// # Errors
+/// [`InvalidDuration`] if it is none, or more than 2^64 milliseconds.
+pub fn duration(text: &str) -> Result<Duration, InvalidDuration> {
+    if text == "0" {
+        return Ok(Duration::ZERO);
+    }
+    let mut rest = text;
+    let mut total = Duration::ZERO;
+    while !rest.is_empty() {
+        let digits = rest
+            .find(|character: char| !character.is_ascii_digit())
+            .ok_or(InvalidDuration)?;
+        let (number, unit) = rest.split_at(digits);
+        let number: u64 = number.parse().map_err(|_| InvalidDuration)?;
+        let units = [("ms", 1), ("s", 1_000), ("m", 60_000), ("h", 3_600_000)];
+        let (unit, millis) = units
+            .into_iter()
+            .find(|(name, _)| unit.starts_with(name))
+            .ok_or(InvalidDuration)?;
+        let millis = number.checked_mul(millis).ok_or(InvalidDuration)?;
+        total = total
+            .checked_add(Duration::from_millis(millis))
+            .ok_or(InvalidDuration)?;
+        rest = rest.get(digits.saturating_add(unit.len())..).unwrap_or_default();
+    }
+    if text.is_empty() {
+        Err(InvalidDuration)
+    } else {
+        Ok(total)
+    }
+}
+
+/// A text that is no duration.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("a duration is a number with a unit (ms, s, m, h), as in 15s or 1h30m")]
+pub struct InvalidDuration;
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -77,6 +117,31 @@ mod tests {
         }
         for text in ["", "8081", "localhost:80", ":99999", ":-1", "[::1"] {
             assert_eq!(text.parse::<BindAddress>(), Err(InvalidBindAddress), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn durations_as_go_writes_them() {
+        for (text, millis) in [
+            ("0", 0),
+            ("15s", 15_000),
+            ("500ms", 500),
+            ("1h30m", 5_400_000),
+            ("1m0s", 60_000),
+        ] {
+            assert_eq!(duration(text), Ok(Duration::from_millis(millis)), "{text}");
+        }
+        for text in [
+            "",
+            "s",
+            "15",
+            "15x",
+            "-1s",
+            "1.5s",
+            "99999999999999999999s",
+            "18446744073709551615h",
+        ] {
+            assert_eq!(duration(text), Err(InvalidDuration), "{text:?}");
         }
     }
 }
