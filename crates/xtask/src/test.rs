@@ -105,24 +105,26 @@ fn tests(suites: &[String]) -> Tests<'_> {
     files.filter(|files| !files.is_empty()).map_or(Tests::All, Tests::Files)
 }
 
-/// What tests may use, by environment variable.
+/// What end to end tests find their way by, by environment variable. Without a cluster there are none, and nothing is provided: the other tests run on a machine
+/// that has Rust and nothing else.
 async fn environment(
     build: &Build,
     cluster: Option<&Cluster>,
     logs: &Path,
 ) -> Result<BTreeMap<&'static str, OsString>> {
-    let mut environment = BTreeMap::new();
-    // Its own module cache answers: this asks the network once per machine.
-    environment.insert("CORAZA_CORE_RULE_SET", crate::tools::core_rule_set().await?.into());
-    if let Some(cluster) = cluster {
-        environment.insert("CORAZA_E2E_CLUSTER", cluster.state.dir.join("cluster.json").into());
-        environment.insert("CORAZA_E2E_CONTROLLER", build.program("coraza-controller")?.into());
-        environment.insert("CORAZA_E2E_CACHE", build.program("coraza-cache")?.into());
-        environment.insert("CORAZA_E2E_KUBECTL_PLUGIN", build.program("kubectl-coraza")?.into());
-        environment.insert("CORAZA_E2E_XTASK", build.program("xtask")?.into());
-        environment.insert("CORAZA_E2E_LOGS", logs.into());
-    }
-    Ok(environment)
+    let Some(cluster) = cluster else {
+        return Ok(BTreeMap::new());
+    };
+    Ok(BTreeMap::from([
+        ("CORAZA_E2E_CLUSTER", cluster.state.dir.join("cluster.json").into()),
+        ("CORAZA_E2E_CONTROLLER", build.program("coraza-controller")?.into()),
+        ("CORAZA_E2E_CACHE", build.program("coraza-cache")?.into()),
+        ("CORAZA_E2E_KUBECTL_PLUGIN", build.program("kubectl-coraza")?.into()),
+        ("CORAZA_E2E_XTASK", build.program("xtask")?.into()),
+        ("CORAZA_E2E_LOGS", logs.into()),
+        // Go's module cache answers: this asks the network once per machine.
+        ("CORAZA_CORE_RULE_SET", crate::tools::core_rule_set().await?.into()),
+    ]))
 }
 
 /// One suite about to run.
@@ -204,4 +206,16 @@ fn report(results: &[(&Suite<'_>, Counts)], required: &[String], elapsed: Durati
         bail!("required, but not run whole: {}", unmet.join(", "));
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn without_a_cluster_nothing_is_provided() {
+        // Neither programs, which this build has none of, nor what go would have to download.
+        let environment = environment(&Build::default(), None, Path::new("logs")).await;
+        assert_eq!(environment.unwrap(), BTreeMap::new());
+    }
 }
