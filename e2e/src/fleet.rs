@@ -9,6 +9,13 @@ use crate::certificates::{self, Authority};
 use crate::namespace::lease_namespace;
 use crate::{Cache, Controller, cache, cluster, controller, environment};
 
+/// Flags of controllers whose Lease changes hands in seconds: the default's 15 s would only be waited for.
+pub const QUICK_LEASE: [&str; 3] = [
+    "--leader-elect-lease-duration=4s",
+    "--leader-elect-renew-deadline=3s",
+    "--leader-elect-retry-period=500ms",
+];
+
 /// How many processes, and with which flags.
 #[derive(Debug, Clone)]
 pub struct Size {

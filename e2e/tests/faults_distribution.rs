@@ -12,17 +12,11 @@ use std::time::Duration;
 use coraza_api::RuleSet;
 use coraza_e2e::cache::Rules;
 use coraza_e2e::cluster::Outage;
+use coraza_e2e::fleet::QUICK_LEASE;
 use coraza_e2e::wait::holds_for;
 use coraza_e2e::{Cache, Fleet, Namespace, Size, Subscriber, subscriber, until, until_within};
 use coraza_proto::v1alpha1::subscribe_request::Request;
 use coraza_proto::v1alpha1::subscribe_response::Response;
-
-/// A Lease that changes hands in seconds: the default's 15 s would only be waited for.
-const QUICK_LEASE: [&str; 3] = [
-    "--leader-elect-lease-duration=4s",
-    "--leader-elect-renew-deadline=3s",
-    "--leader-elect-retry-period=500ms",
-];
 
 /// How long a standby may take: the Lease's duration, and the caches' longest back-off.
 const TAKE_OVER: Duration = Duration::from_secs(30);
