@@ -41,7 +41,7 @@ async fn only_a_token_for_this_ruleset_from_its_namespace_reads_it() {
     .await;
     let other_namespace = token::request(&elsewhere.client, &elsewhere.name, "caller", &audience).await;
     let expired = token::expired(&genuine, 60);
-    let forged = forged(&genuine);
+    let forged = token::forged(&genuine);
     let no_account = {
         let mut claims = token::claims(&genuine);
         claims["sub"] = format!("system:serviceaccount:{}:nobody", namespace.name).into();
@@ -153,11 +153,4 @@ async fn a_ruleset_that_is_not_there_is_not_found_after_authentication_only() {
         assert_eq!(http::get(cache.http, &path, None).await.unwrap().status, 401);
         assert_eq!(http::get(cache.http, &path, Some(&token)).await.unwrap().status, 404);
     }
-}
-
-/// The same claims under a signature of other bytes.
-fn forged(genuine: &str) -> String {
-    let (signed, signature) = genuine.rsplit_once('.').unwrap();
-    let swapped: String = signature.chars().rev().collect();
-    format!("{signed}.{swapped}")
 }
