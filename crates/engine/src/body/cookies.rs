@@ -5,12 +5,11 @@ use super::cursor::is_space;
 /// Reads one `Cookie` header and gives each pair's name and value to `sink` (`REQUEST_COOKIES`), as they are: cookies aren't decoded
 /// and quotes are part of the value. A cookie without `=` has an empty value; one without a name is left out.
 pub fn parse(header: &[u8], mut sink: impl FnMut(&[u8], &[u8])) {
-    // Spaces around a header's value are no part of it.
-    for pair in trim_end(header).split(|byte| *byte == b';') {
+    for pair in trim_end(header.strip_suffix(b";").unwrap_or(header)).split(|byte| *byte == b';') {
         let pair = trim_start(pair);
         let (name, value) = match memchr::memchr(b'=', pair).and_then(|at| pair.split_at_checked(at)) {
             Some((name, value)) => (name, value.get(1..).unwrap_or_default()),
-            None => (trim_end(pair), &[][..]),
+            None => (pair, &[][..]),
         };
         if !name.is_empty() {
             sink(name, value);
@@ -37,10 +36,11 @@ mod tests {
 
     #[test]
     fn cookies_are_split_and_kept_as_they_are() {
-        let cases: [(&[u8], &[&str]); 10] = [
+        let cases: [(&[u8], &[&str]); 11] = [
             (b"", &[]),
             (b"a=1; b=2", &["a=1", "b=2"]),
-            (b"a \t;b=1", &["a=", "b=1"]),
+            (b"a ;b=1", &["a =", "b=1"]),
+            (b"a; b \t;", &["a=", "b="]),
             (b"=x; ; ;", &[]),
             (b"a=b=c;", &["a=b=c"]),
             (b" a = b ;  c=d", &["a = b ", "c=d"]),
