@@ -183,18 +183,17 @@ async fn a_leader_that_was_frozen_finds_itself_deposed() {
 #[tokio::test]
 #[ignore = "needs a cluster: cargo xtask test"]
 async fn a_leader_that_is_asked_to_end_hands_over_at_once() {
-    // With the default Lease of 15 s: only its release lets the standby lead sooner.
-    let fleet = Fleet::start(Size::of(2, 2)).await;
+    // Whoever only looks at the Lease once per period, or waits for its end, waits for longer than the test does.
+    let patient = [
+        "--leader-elect-lease-duration=400s",
+        "--leader-elect-renew-deadline=300s",
+        "--leader-elect-retry-period=120s",
+    ];
+    let fleet = Fleet::start(Size::of(2, 2).controller_flags(&patient)).await;
     let (namespace, token) = served(&fleet).await;
-    let asked = std::time::Instant::now();
     fleet.controllers[0].process.terminate();
     assert!(fleet.controllers[0].process.end().await.success());
     edit_reaches(&fleet.caches, &namespace, &token, 2).await;
-    assert!(
-        asked.elapsed() < Duration::from_secs(14),
-        "it took {:?}: the Lease was not released",
-        asked.elapsed()
-    );
 }
 
 #[tokio::test]

@@ -215,3 +215,55 @@ async fn oversized_rules_have_the_numbers() {
         "{message}"
     );
 }
+
+#[tokio::test]
+#[ignore = "needs a cluster: cargo xtask test"]
+async fn bombs_are_refused_where_they_are_and_hold_up_nobody() {
+    let (namespace, other) = (Namespace::create().await, Namespace::create().await);
+    let uuid = last_good(&namespace).await;
+    let rule = |id: usize, pattern: &str| format!("SecRule ARGS \"@rx {pattern}\" \"id:{id},phase:2,deny\"");
+    let nested = format!("{}a{}", "(".repeat(100_000), ")".repeat(100_000));
+    let many: Vec<_> = (10..5_000)
+        .map(|id| rule(id, &format!("(?:b{{{},1000}}){{1000}}", id % 1_000)))
+        .collect();
+    let text = [
+        GOOD,
+        &rule(2, "(?:(?:a{1000}){1000}){1000}"),
+        &rule(3, &nested),
+        &many.join("\n"),
+    ]
+    .join("\n");
+    namespace.source("rules", &text).await;
+    other.source("rules", GOOD).await;
+    other.ruleset("crs", &["rules"], &[]).await;
+    other.ready("crs").await;
+    let message = degraded(&namespace, "InvalidRuleSet", &uuid).await;
+    assert!(message.contains('^') && message.len() <= 32_768, "{message}");
+    let diagnostics = namespace.get_ruleset("crs").await.status.unwrap().diagnostics;
+    let lines: Vec<_> = diagnostics
+        .iter()
+        .map(|found| (found.source.as_str(), found.line))
+        .collect();
+    assert!(lines.starts_with(&[("rules", 3), ("rules", 4)]), "{lines:?}");
+    assert!(diagnostics.len() <= 50 && diagnostics.iter().all(|found| found.message.len() <= 1024));
+}
+
+#[tokio::test]
+#[ignore = "needs a cluster: cargo xtask test"]
+async fn a_nul_in_a_data_file_is_served_as_it_is() {
+    let (fleet, namespace) = (Fleet::shared().await, Namespace::create().await);
+    let content = "evil\u{0}word\n\u{0}";
+    namespace.data("files", &[("bad.data", content)]).await;
+    namespace
+        .source("rules", "SecRule ARGS \"@pmFromFile bad.data\" \"id:1,phase:2,deny\"")
+        .await;
+    namespace.ruleset("crs", &["rules"], &["files"]).await;
+    let uuid = namespace.ready("crs").await.uuid;
+    namespace.served(&fleet.caches, "crs", &uuid).await;
+    let token = namespace.token("crs").await;
+    for cache in &fleet.caches {
+        let path = format!("/rules/{}/crs", namespace.name);
+        let body: serde_json::Value = cache.get(&path, &token).await.unwrap().json();
+        assert_eq!(body["dataFiles"]["bad.data"], json!("ZXZpbAB3b3JkCgA="), "{body}");
+    }
+}

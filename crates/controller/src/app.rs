@@ -57,6 +57,9 @@ pub async fn run(args: ControllerArgs) -> Result<(), AppError> {
     for flag in args.compat.without_effect() {
         tracing::warn!(flag, "this flag of the Go operator has no effect here");
     }
+    for flag in args.compat.without_effect_yet() {
+        tracing::warn!(flag, "this flag is accepted, but has no effect yet");
+    }
     let clients = Clients::new(args.kubeconfig.as_deref()).await?;
     let tls = ServerTls::mutual(&args.tls_dir)?;
     let address = args.grpc_bind_address.socket().ok_or(InvalidArgs::GrpcBindAddress)?;
@@ -173,7 +176,7 @@ fn stand_for_election(
     }
     let identity = format!("{}_{}", replica(args), Uuid::new_v4());
     let timings = args.election.timings()?;
-    let (candidate, leadership) = Candidate::new(clients.calls.clone(), &args.pod_namespace, identity, timings);
+    let (candidate, leadership) = Candidate::new(clients, &args.pod_namespace, identity, timings);
     tasks.spawn(candidate.run(drain.clone()));
     Ok(leadership)
 }

@@ -173,6 +173,7 @@ pub enum InvalidArgs {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use clap::CommandFactory;
 
     const REQUIRED: [&str; 5] = [
         "coraza-controller",
@@ -193,7 +194,25 @@ mod tests {
         assert_eq!(args.limits(), Limits::default());
         assert!(args.election.leader_elect);
         assert_eq!(args.grpc_bind_address.to_string(), "[::]:9444");
-        assert!(args.compat.without_effect().is_empty());
+        assert!(args.compat.without_effect().is_empty() && args.compat.without_effect_yet().is_empty());
+    }
+
+    #[test]
+    fn each_flag_has_a_twin_in_the_environment() {
+        // Given by Kubernetes, or to the Go operator only, which had none.
+        let without = ["help", "version", "pod-namespace", "pod-name"];
+        for flag in ControllerArgs::command()
+            .get_arguments()
+            .filter(|flag| !flag.is_hide_set())
+        {
+            let name = flag.get_long().expect("a flag");
+            let twin = format!("CORAZA_{}", name.to_uppercase().replace('-', "_"));
+            let env = flag.get_env().map(|env| env.to_string_lossy().into_owned());
+            assert!(
+                without.contains(&name) || env.as_deref() == Some(&twin),
+                "{name}: {env:?}"
+            );
+        }
     }
 
     #[test]
@@ -235,6 +254,16 @@ mod tests {
             ignored.contains(&"--cache-gc-interval") && ignored.contains(&"--zap-devel"),
             "{ignored:?}"
         );
+        assert_eq!(
+            args.compat.without_effect_yet(),
+            [
+                "--cache-server-port",
+                "--envoy-cluster-name",
+                "--istio-revision",
+                "--operator-name",
+                "--default-wasm-image"
+            ]
+        );
         assert!(parse(&["--zap-devel"]).is_ok(), "a Go flag without a value is true");
     }
 
@@ -250,6 +279,16 @@ mod tests {
         ] {
             let message = parse(flags).expect("parsed").check().expect_err("refused").to_string();
             assert!(message.contains(part), "{message}");
+        }
+        for (flag, part) in [
+            ("--grpc-bind-address=nowhere", "--grpc-bind-address"),
+            ("--max-ruleset-bytes=8MB", "--max-ruleset-bytes"),
+            ("--engine-profile=lua", "native, wasm"),
+            ("--cache-server-port=0", "--cache-server-port"),
+            ("--log-format=xml", "--log-format"),
+        ] {
+            let message = parse(&[flag]).expect_err("refused").to_string();
+            assert!(message.contains(part), "{flag}: {message}");
         }
         let args = ControllerArgs::try_parse_from(["coraza-controller", "--tls-dir=/tls", "--pod-namespace="])
             .expect("parsed");

@@ -1,7 +1,8 @@
 //! Leader election over a Lease: [`elector`] decides, this reads and writes the Lease and tells the process who leads.
 //!
-//! One leader at a time publishes and writes status. The Lease is read once per retry period by those who wait and written once
-//! per retry period by the one who leads; a request that hangs never keeps the leader from deposing itself in time.
+//! One leader at a time publishes and writes status. The Lease is read once per retry period by those who wait, and at once when
+//! a watch says that it is free; it is written once per retry period by the one who leads. A request that hangs never keeps the
+//! leader from deposing itself in time.
 
 pub mod elector;
 
@@ -10,13 +11,17 @@ use std::time::Duration;
 use coraza_runtime::backoff::random;
 use coraza_runtime::drain;
 use coraza_runtime::log::chain;
+use futures::{Stream, StreamExt};
 use jiff::Timestamp;
 use k8s_openapi::api::coordination::v1::{Lease, LeaseSpec};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 use kube::api::{Api, ObjectMeta, PostParams};
+use kube::runtime::WatchStreamExt;
+use kube::runtime::watcher::watch_object;
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout_at};
 
+use crate::client::Clients;
 use crate::lease::elector::{Elector, Record, Step, Timings};
 
 /// The Lease's name; the Go operator's, so that the two never work at the same time.
@@ -67,6 +72,8 @@ impl Leadership {
 #[derive(Debug)]
 pub struct Candidate {
     leases: Api<Lease>,
+    /// The same, over a client whose calls may be silent.
+    watched: Api<Lease>,
     elector: Elector,
     timings: Timings,
     /// The zero of the elector's clock.
@@ -80,10 +87,11 @@ pub struct Candidate {
 impl Candidate {
     /// A candidate for the Lease in a namespace, and the other end of what it finds out.
     #[must_use]
-    pub fn new(client: kube::Client, namespace: &str, identity: String, timings: Timings) -> (Self, Leadership) {
+    pub fn new(clients: &Clients, namespace: &str, identity: String, timings: Timings) -> (Self, Leadership) {
         let (reign, leadership) = watch::channel(None);
         let candidate = Self {
-            leases: Api::namespaced(client, namespace),
+            leases: Api::namespaced(clients.calls.clone(), namespace),
+            watched: Api::namespaced(clients.watches.clone(), namespace),
             elector: Elector::new(identity, timings),
             timings,
             started: Instant::now(),
@@ -96,6 +104,7 @@ impl Candidate {
 
     /// Stands for election until the drain, then gives the Lease back.
     pub async fn run(mut self, mut drain: drain::Watch) {
+        let mut releases = std::pin::pin!(releases(self.watched.clone()));
         loop {
             let delay = tokio::select! {
                 delay = self.round() => delay,
@@ -104,6 +113,7 @@ impl Candidate {
             self.announce();
             tokio::select! {
                 () = tokio::time::sleep_until(self.next_look(delay)) => {}
+                Some(()) = releases.next() => {}
                 () = drain.signaled() => break,
             }
             self.announce();
@@ -235,6 +245,17 @@ impl Candidate {
     }
 }
 
+/// Says each time that the Lease is free. A watch that fails only lets a release be seen at the next look.
+fn releases(leases: Api<Lease>) -> impl Stream<Item = ()> {
+    let watch = watch_object(leases, LEASE_NAME).default_backoff();
+    watch.filter_map(async |event| event.is_ok_and(|lease| is_free(lease.as_ref())).then_some(()))
+}
+
+/// Whether nobody holds the Lease, as far as it says.
+fn is_free(lease: Option<&Lease>) -> bool {
+    lease.is_none_or(|lease| record(lease).holder.is_none())
+}
+
 /// What a Lease says, as far as the election goes.
 fn record(lease: &Lease) -> Record {
     let spec = lease.spec.clone().unwrap_or_default();
@@ -332,7 +353,10 @@ mod tests {
     fn a_released_lease_has_no_holder() {
         let lease = claim(None, "a", Duration::from_secs(15), Step::Acquire, Timestamp::UNIX_EPOCH);
         assert_eq!(record(&lease).holder.as_deref(), Some("a"));
-        assert_eq!(record(&released(lease)).holder, None);
+        assert!(!is_free(Some(&lease)) && is_free(None));
+        let lease = released(lease);
+        assert_eq!(record(&lease).holder, None);
+        assert!(is_free(Some(&lease)));
     }
 
     #[test]

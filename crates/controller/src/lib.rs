@@ -15,5 +15,6 @@ pub mod ruledata;
 pub mod ruleset;
 pub mod rulesource;
 pub mod status;
+pub mod unreadable;
 pub mod watch;
 pub mod worker;

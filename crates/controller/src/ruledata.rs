@@ -12,6 +12,7 @@ use crate::queue::schedule::Outcome;
 use crate::report::{ReportError, Subject};
 use crate::status::events::{Event, Reporter};
 use crate::status::outcome;
+use crate::unreadable;
 use crate::watch::object::ObjectKey;
 use crate::watch::store::Object;
 
@@ -24,17 +25,20 @@ pub async fn reconcile(context: &Context, key: &ObjectKey) -> Result<Outcome, Re
     let found = {
         let index = context.watched.index();
         let named = index.data_users.to(key).next().is_some();
-        index
-            .data
-            .get(key)
-            .and_then(Object::known)
-            .filter(|_| named)
-            .map(Arc::clone)
+        index.data.get(key).filter(|_| named).cloned()
     };
     let name = Name::new(Arc::clone(&key.namespace), Arc::clone(&key.name));
-    let Some(data) = found else {
-        context.metrics.forget_ruledata(&name);
-        return Ok(Outcome::Done);
+    let data = match found {
+        Some(Object::Known(data)) => data,
+        Some(Object::Unknown(object)) => {
+            let conditions = unreadable::report::<RuleData>(context, key, &object).await?;
+            context.metrics.ruledata(&name, &conditions);
+            return Ok(Outcome::Done);
+        }
+        None => {
+            context.metrics.forget_ruledata(&name);
+            return Ok(Outcome::Done);
+        }
     };
 
     // 2. Judge. No client.

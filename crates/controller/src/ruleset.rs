@@ -27,6 +27,7 @@ use crate::ruleset::memory::{Compiled, Inputs};
 use crate::ruleset::report::{Finding, Report};
 use crate::ruleset::resolve::{Unresolved, resolve};
 use crate::status::events::Reporter;
+use crate::unreadable;
 use crate::watch::index::object_key;
 use crate::watch::object::{ObjectKey, RuleSetView, parse_revision};
 use crate::watch::store::Object;
@@ -39,12 +40,12 @@ pub async fn reconcile(context: &Context, key: &RuleSetKey) -> Result<Outcome, R
     // 1. Look up the RuleSet and all that it names. No client.
     let found = look_up(context, key);
     let (Some(Object::Known(ruleset)), Some(resolved)) = (&found.ruleset, found.resolved) else {
-        return Ok(keep_or_forget(
-            context,
-            key,
-            found.ruleset.is_some() || found.named,
-            found.wanted,
-        ));
+        let exists = found.ruleset.is_some() || found.named;
+        keep_or_forget(context, key, exists, found.wanted);
+        if let Some(Object::Unknown(object)) = &found.ruleset {
+            unreadable::report::<RuleSet>(context, &object_key(key), object).await?;
+        }
+        return Ok(Outcome::Done);
     };
 
     // 2. Resolve, 3. compile and 4. publish: what is wrong keeps the last good content. No client.
@@ -120,16 +121,15 @@ fn look_up(context: &Context, key: &RuleSetKey) -> Found {
 }
 
 /// There is no RuleSet that can be read: what is served stays if one exists or an Engine names it, and goes otherwise.
-fn keep_or_forget(context: &Context, key: &RuleSetKey, exists: bool, wanted: Option<Revision>) -> Outcome {
+fn keep_or_forget(context: &Context, key: &RuleSetKey, exists: bool, wanted: Option<Revision>) {
     if exists {
         context.publisher.retain(key, wanted);
-        return Outcome::Done;
+        return;
     }
     context.publisher.forget(key);
     context.metrics.forget_ruleset(&name(key));
     let freed = context.memory().forget(key);
     context.queue.add(freed.into_iter().map(Item::RuleSet));
-    Outcome::Done
 }
 
 /// Hands good content to the publisher and takes note of the bytes that it has.

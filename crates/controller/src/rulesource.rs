@@ -17,6 +17,7 @@ use crate::report::{ReportError, Subject};
 use crate::status::conditions;
 use crate::status::events::{Event, Reporter};
 use crate::status::outcome;
+use crate::unreadable;
 use crate::watch::object::{ObjectKey, SourceView};
 use crate::watch::store::Object;
 
@@ -25,18 +26,20 @@ use crate::watch::store::Object;
 /// # Errors
 /// [`ReportError`]: it is tried again after a back-off.
 pub async fn reconcile(context: &Context, key: &ObjectKey) -> Result<Outcome, ReportError> {
-    // 1. Look up. No client. A source that is gone or can't be read is reported on the RuleSets that name it.
-    let found = context
-        .watched
-        .index()
-        .sources
-        .get(key)
-        .and_then(Object::known)
-        .map(Arc::clone);
+    // 1. Look up. No client. A source that is gone or can't be read is reported on the RuleSets that name it, too.
+    let found = context.watched.index().sources.get(key).cloned();
     let name = Name::new(Arc::clone(&key.namespace), Arc::clone(&key.name));
-    let Some(source) = found else {
-        context.metrics.forget_rulesource(&name);
-        return Ok(Outcome::Done);
+    let source = match found {
+        Some(Object::Known(source)) => source,
+        Some(Object::Unknown(object)) => {
+            let conditions = unreadable::report::<RuleSource>(context, key, &object).await?;
+            context.metrics.rulesource(&name, &conditions);
+            return Ok(Outcome::Done);
+        }
+        None => {
+            context.metrics.forget_rulesource(&name);
+            return Ok(Outcome::Done);
+        }
     };
     // Only the leader has somebody to tell; a standby parses the source when it compiles.
     if context.leadership.epoch().is_none() {

@@ -1,7 +1,9 @@
 //! Structured logs on standard error: one JSON object a line, or text for a person at a terminal.
 
+use std::error::Error;
+
 use clap::{Args, ValueEnum};
-use tracing_subscriber::filter::{EnvFilter, ParseError};
+use tracing_subscriber::filter::{EnvFilter, LevelFilter};
 use tracing_subscriber::fmt;
 use tracing_subscriber::prelude::*;
 
@@ -30,7 +32,7 @@ pub enum Format {
 /// # Errors
 /// [`InvalidLevel`] if the level is none.
 pub fn init(args: &LogArgs) -> Result<(), InvalidLevel> {
-    let filter = EnvFilter::try_new(&args.log_level).map_err(|source| InvalidLevel {
+    let filter = filter(&args.log_level).map_err(|source| InvalidLevel {
         level: args.log_level.clone(),
         source,
     })?;
@@ -52,18 +54,26 @@ pub fn init(args: &LogArgs) -> Result<(), InvalidLevel> {
     Ok(())
 }
 
+/// A word alone that is no level would be taken for a target, and all others would be silent.
+fn filter(level: &str) -> Result<EnvFilter, Box<dyn Error + Send + Sync>> {
+    for word in level.split(',').filter(|part| !part.contains(['=', '['])) {
+        word.trim().parse::<LevelFilter>()?;
+    }
+    Ok(EnvFilter::try_new(level)?)
+}
+
 /// A `--log-level` that says no level.
 #[derive(Debug, thiserror::Error)]
 #[error("--log-level {level:?} is no level and no list of target=level pairs")]
 pub struct InvalidLevel {
     level: String,
     #[source]
-    source: ParseError,
+    source: Box<dyn Error + Send + Sync>,
 }
 
 /// An error and all of its sources in one line: `Display` of an error never prints its source, so the log does, once.
 #[must_use]
-pub fn chain(error: &dyn std::error::Error) -> String {
+pub fn chain(error: &dyn Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(error) = source {
@@ -80,13 +90,31 @@ mod tests {
 
     #[test]
     fn a_wrong_level_is_named_with_its_cause() {
-        let args = LogArgs {
-            log_format: Format::Text,
-            log_level: "coraza=loud".into(),
-        };
-        let error = init(&args).expect_err("refused");
-        let text = chain(&error);
-        assert!(text.starts_with("--log-level \"coraza=loud\" is no level"), "{text}");
-        assert!(text.len() > error.to_string().len(), "{text}");
+        for level in ["coraza=loud", "loud", "info,loud"] {
+            let args = LogArgs {
+                log_format: Format::Text,
+                log_level: level.into(),
+            };
+            let error = init(&args).expect_err("refused");
+            let text = chain(&error);
+            assert!(
+                text.starts_with(&format!("--log-level {level:?} is no level")),
+                "{text}"
+            );
+            assert!(text.len() > error.to_string().len(), "{text}");
+        }
+    }
+
+    #[test]
+    fn levels_of_all_and_of_targets_are_taken() {
+        for level in [
+            "info",
+            "DEBUG",
+            "off",
+            "warn,coraza=trace",
+            "coraza_controller::lease=debug,hyper=error",
+        ] {
+            assert!(filter(level).is_ok(), "{level}");
+        }
     }
 }

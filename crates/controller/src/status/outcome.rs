@@ -76,6 +76,18 @@ pub fn broken(reason: &'static str, what: impl Display) -> Outcome {
     Outcome::new(State::Degraded, reason, what.to_string())
 }
 
+/// An object can't be decoded: `why` names the field and what is wrong with it.
+#[must_use]
+pub fn unreadable(reason: &'static str, kind: &str, why: &str) -> Outcome {
+    let explain = kind.to_lowercase();
+    broken(
+        reason,
+        format_args!(
+            "the {kind} can't be read: {why}; what was served before still is. Apply it again as `kubectl explain {explain} --recursive` says"
+        ),
+    )
+}
+
 /// A RuleSource's own syntax is good.
 #[must_use]
 pub fn validated() -> Outcome {
@@ -159,6 +171,12 @@ mod tests {
                 Degraded,
                 "OversizedRules",
                 "9 > 8",
+            ),
+            (
+                unreadable("RuleSourceAccessError", "RuleSource", "spec.rules: invalid type"),
+                Degraded,
+                "RuleSourceAccessError",
+                "the RuleSource can't be read: spec.rules: invalid type; what was served before still is. Apply it again as `kubectl explain rulesource",
             ),
             (validated(), Ready, "Validated", "valid"),
             (

@@ -73,7 +73,7 @@ pub trait View: Sized + Send + Sync + 'static {
     ///
     /// # Errors
     /// If the object isn't what its kind should be.
-    fn decode(meta: &ObjectMeta, body: Value, compiler: &Compiler) -> Result<Self, serde_json::Error>;
+    fn decode(meta: &ObjectMeta, body: Value, compiler: &Compiler) -> Result<Self, Undecodable>;
 }
 
 /// An object as the watch delivers it, decoded if it can be. Nothing if it has no name, which the API server never sends.
@@ -88,18 +88,33 @@ pub fn decode<V: View>(object: DynamicObject, compiler: &Compiler) -> Option<(Ob
     let revision = data
         .pointer("/status/revision")
         .and_then(|status| RevisionStatus::deserialize(status).ok());
+    let conditions = data.pointer("/status/conditions");
+    let conditions = conditions
+        .and_then(|status| Vec::deserialize(status).ok())
+        .unwrap_or_default();
     let object = match V::decode(&metadata, data, compiler) {
         Ok(view) => Object::Known(Arc::new(view)),
         Err(error) => {
             let revision = revision.as_ref().and_then(parse_revision);
             Object::Unknown(Arc::new(Unreadable {
-                why: redacted(&error.to_string()),
+                why: error.to_string(),
                 meta: meta(&metadata),
                 revision,
+                conditions,
             }))
         }
     };
     Some((key, object))
+}
+
+/// Why an object isn't what its kind should be.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{path}: {why}")]
+pub struct Undecodable {
+    /// The field, as `kubectl explain` takes it.
+    path: String,
+    /// What is wrong with it, without its value.
+    why: String,
 }
 
 /// What a decoder says without the values that it quotes, which may be rules.
@@ -152,7 +167,7 @@ impl View for RuleSetView {
         ApiResource::erase::<RuleSet>(&())
     }
 
-    fn decode(metadata: &ObjectMeta, mut body: Value, _compiler: &Compiler) -> Result<Self, serde_json::Error> {
+    fn decode(metadata: &ObjectMeta, mut body: Value, _compiler: &Compiler) -> Result<Self, Undecodable> {
         let spec: RuleSetSpec = part(&mut body, "spec")?;
         let allowed = annotation_of(metadata, annotation::SKIP_UNSUPPORTED_RULES_CHECK);
         Ok(Self {
@@ -193,7 +208,7 @@ impl View for SourceView {
         ApiResource::erase::<RuleSource>(&())
     }
 
-    fn decode(metadata: &ObjectMeta, mut body: Value, compiler: &Compiler) -> Result<Self, serde_json::Error> {
+    fn decode(metadata: &ObjectMeta, mut body: Value, compiler: &Compiler) -> Result<Self, Undecodable> {
         let RuleSourceSpec { rules } = part(&mut body, "spec")?;
         let validation = annotation_of(metadata, annotation::RULE_VALIDATION);
         Ok(Self {
@@ -223,7 +238,7 @@ impl View for DataView {
         ApiResource::erase::<RuleData>(&())
     }
 
-    fn decode(metadata: &ObjectMeta, mut body: Value, compiler: &Compiler) -> Result<Self, serde_json::Error> {
+    fn decode(metadata: &ObjectMeta, mut body: Value, compiler: &Compiler) -> Result<Self, Undecodable> {
         let RuleDataSpec { files } = part(&mut body, "spec")?;
         let file = |(name, text): (&Arc<str>, &Arc<str>)| (Arc::clone(name), data_file(compiler.intern(text)));
         Ok(Self {
@@ -252,7 +267,7 @@ impl View for EngineView {
         ApiResource::erase::<Engine>(&())
     }
 
-    fn decode(metadata: &ObjectMeta, mut body: Value, _compiler: &Compiler) -> Result<Self, serde_json::Error> {
+    fn decode(metadata: &ObjectMeta, mut body: Value, _compiler: &Compiler) -> Result<Self, Undecodable> {
         // Of its specification only the name is read, so that an Engine that says something strange elsewhere keeps its RuleSet.
         #[derive(Deserialize)]
         #[serde(rename_all = "camelCase")]
@@ -298,16 +313,28 @@ fn annotation_of<'a>(metadata: &'a ObjectMeta, name: &str) -> Option<&'a str> {
     metadata.annotations.as_ref()?.get(name).map(String::as_str)
 }
 
-fn part<T: DeserializeOwned>(body: &mut Value, name: &str) -> Result<T, serde_json::Error> {
-    serde_json::from_value(body.get_mut(name).map(Value::take).unwrap_or_default())
+fn part<T: DeserializeOwned>(body: &mut Value, name: &str) -> Result<T, Undecodable> {
+    let part = body.get_mut(name).map(Value::take).unwrap_or_default();
+    serde_path_to_error::deserialize(part).map_err(|error| {
+        let within = error.path().to_string();
+        Undecodable {
+            // The decoder's name of the whole is a dot.
+            path: if within == "." {
+                name.to_owned()
+            } else {
+                format!("{name}.{within}")
+            },
+            why: redacted(&error.into_inner().to_string()),
+        }
+    })
 }
 
 /// As [`part`], but what isn't there is empty.
-fn optional_part<T: DeserializeOwned + Default>(body: &mut Value, name: &str) -> Result<T, serde_json::Error> {
+fn optional_part<T: DeserializeOwned + Default>(body: &mut Value, name: &str) -> Result<T, Undecodable> {
     part::<Option<T>>(body, name).map(Option::unwrap_or_default)
 }
 
-fn conditions(body: &mut Value) -> Result<Vec<Condition>, serde_json::Error> {
+fn conditions(body: &mut Value) -> Result<Vec<Condition>, Undecodable> {
     #[derive(Default, Deserialize)]
     struct Status {
         #[serde(default)]
@@ -359,16 +386,56 @@ mod tests {
         let Object::Unknown(unreadable) = decoded::<RuleSetView>(body) else {
             panic!("decoded")
         };
-        assert_eq!(unreadable.why, "invalid type: string …, expected a sequence");
-        assert!(unreadable.revision.is_some());
-        for body in [json!({}), json!({"spec": null}), json!({"spec": {"rules": 1}})] {
-            assert!(decoded::<SourceView>(body).known().is_none());
-        }
-        assert!(
-            decoded::<DataView>(json!({"spec": {"files": {"a": 1}}}))
-                .known()
-                .is_none()
+        assert_eq!(
+            unreadable.why,
+            "spec.sources: invalid type: string …, expected a sequence"
         );
+        assert!(unreadable.revision.is_some());
+    }
+
+    fn why<V: View>(body: Value) -> String {
+        match decoded::<V>(body) {
+            Object::Known(_) => panic!("decoded"),
+            Object::Unknown(unreadable) => unreadable.why.clone(),
+        }
+    }
+
+    #[test]
+    fn what_can_not_be_decoded_is_told_by_its_field_without_its_value() {
+        for (why, message) in [
+            (why::<SourceView>(json!({})), "spec: invalid type: null"),
+            (why::<SourceView>(json!({"spec": {}})), "spec: missing field `rules`"),
+            (
+                why::<SourceView>(json!({"spec": {"rules": 1}})),
+                "spec.rules: invalid type: integer",
+            ),
+            (
+                why::<RuleSetView>(json!({"spec": {"sources": [{"name": "a"}, {"name": ["a rule"]}]}})),
+                "spec.sources[1].name: invalid type: sequence",
+            ),
+            (
+                why::<RuleSetView>(json!({"spec": {"sources": []}, "status": {"revision": "a rule"}})),
+                "status.revision: invalid type: string …",
+            ),
+            (
+                why::<DataView>(json!({"spec": {"files": {"bad.data": 1}}})),
+                "spec.files.bad.data: invalid type: integer",
+            ),
+        ] {
+            assert!(why.starts_with(message) && !why.contains("a rule"), "{why}");
+        }
+    }
+
+    #[test]
+    fn what_can_not_be_decoded_keeps_its_conditions() {
+        let ready = json!({"type": "Ready", "status": "True", "reason": "Validated", "message": "", "lastTransitionTime": "2026-05-01T10:00:00Z"});
+        let body = |conditions: Value| json!({"spec": {"rules": 1}, "status": {"conditions": conditions}});
+        for (conditions, count) in [(json!([ready]), 1), (json!("none"), 0)] {
+            let Object::Unknown(unreadable) = decoded::<SourceView>(body(conditions)) else {
+                panic!("decoded")
+            };
+            assert_eq!(unreadable.conditions.len(), count);
+        }
     }
 
     #[test]

@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use coraza_ruleset::Revision;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 
 use crate::watch::object::{Meta, ObjectKey};
 
@@ -20,14 +21,16 @@ pub enum Object<T> {
 }
 
 /// What is known about an object that can't be decoded.
-#[derive(Debug, Default, PartialEq, Eq)]
+#[derive(Debug, Default, PartialEq)]
 pub struct Unreadable {
-    /// Why it can't be decoded, in the decoder's words.
+    /// Which field can't be decoded, and why, in the decoder's words.
     pub why: String,
     /// Its metadata, which is always read.
     pub meta: Meta,
     /// The last good revision, if its status names one that can be read.
     pub revision: Option<Revision>,
+    /// Its conditions, as far as they can be read.
+    pub conditions: Vec<Condition>,
 }
 
 impl<T> Clone for Object<T> {
