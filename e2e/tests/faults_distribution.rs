@@ -14,7 +14,7 @@ use coraza_e2e::cache::Rules;
 use coraza_e2e::cluster::Outage;
 use coraza_e2e::fleet::QUICK_LEASE;
 use coraza_e2e::wait::holds_for;
-use coraza_e2e::{Cache, Fleet, Namespace, Size, Subscriber, subscriber, until, until_within};
+use coraza_e2e::{Cache, Fleet, Namespace, Size, Subscriber, http, subscriber, until, until_within};
 use coraza_proto::v1alpha1::subscribe_request::Request;
 use coraza_proto::v1alpha1::subscribe_response::Response;
 
@@ -58,13 +58,17 @@ async fn edit_reaches<'a>(caches: impl IntoIterator<Item = &'a Cache>, namespace
     }
 }
 
-/// Checks for a while that caches serve exactly this.
+/// Checks for a while that caches serve exactly this, and say that they are ready to: a Service must not lose them because nobody leads.
 async fn goes_on(caches: &[Cache], namespace: &Namespace, token: &str, expected: &Rules) {
     holds_for(Duration::from_secs(5), "serving", async || {
         for cache in caches {
             let rules = cache.rules(&namespace.name, "waf", token).await?;
             if rules != *expected {
                 return Err(format!("{}: {rules:?}", cache.process.name()));
+            }
+            let ready = http::get(cache.health, "/readyz", None).await;
+            if !ready.as_ref().is_ok_and(|answer| answer.status.is_success()) {
+                return Err(format!("{} is not ready: {ready:?}", cache.process.name()));
             }
         }
         Ok(())
