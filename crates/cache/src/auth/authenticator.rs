@@ -117,7 +117,10 @@ async fn serve_reviews(review: impl Review, memo: Arc<ArcSwap<Memo>>, mut reques
                     Decision::Start => {
                         let review = review.clone();
                         running.spawn(async move {
-                            let verdict = review.review(secret.0, subject.1.clone()).await;
+                            let key = subject.1.clone();
+                            // A task of its own: if it panics, whoever waits for its verdict must not wait for ever.
+                            let asked = tokio::spawn(async move { review.review(secret.0, key).await });
+                            let verdict = asked.await.unwrap_or(Err(Refusal::Unavailable));
                             (subject, verdict.map(|()| Access { expires, revoked: None }))
                         });
                     }
@@ -148,6 +151,7 @@ mod tests {
     use base64::engine::general_purpose::URL_SAFE_NO_PAD;
     use base64::prelude::Engine as _;
     use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::time::Duration;
 
     /// An API server that knows tokens whose signature is `good`, and counts.
     #[derive(Clone, Default)]
@@ -159,6 +163,7 @@ mod tests {
         async fn review(&self, token: String, _key: RuleSetKey) -> Result<(), Refusal> {
             self.calls.fetch_add(1, Ordering::SeqCst);
             tokio::task::yield_now().await;
+            assert!(!token.ends_with(".fatal"), "scripted");
             if token.ends_with(".good") {
                 Ok(())
             } else {
@@ -207,6 +212,20 @@ mod tests {
         let other = reviews.authenticate(&BearerToken::new(&token(1, "good")), &key).await;
         assert_eq!(other.map(|_| ()), Err(Refusal::OtherAudience));
         assert_eq!(server.calls.load(Ordering::SeqCst), 0);
+    }
+
+    #[tokio::test]
+    async fn a_review_that_dies_is_answered_and_made_again() {
+        let server = Scripted::default();
+        let (reviews, task) = TokenReviews::new(server.clone());
+        tokio::spawn(task);
+        let fatal = token(1, "fatal");
+        for _ in 0..2 {
+            let answer = tokio::time::timeout(Duration::from_secs(20), ask(&reviews, &fatal)).await;
+            assert_eq!(answer.expect("in time"), Err(Refusal::Unavailable));
+        }
+        assert_eq!(server.calls.load(Ordering::SeqCst), 2);
+        assert_eq!(ask(&reviews, &token(1, "good")).await, Ok(()));
     }
 
     #[tokio::test]
