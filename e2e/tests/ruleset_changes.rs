@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use coraza_api::{RuleData, RuleSet, RuleSource};
+use coraza_e2e::cache::Rules;
 use coraza_e2e::{Fleet, Namespace, until};
 
 fn rule(id: u32) -> String {
@@ -12,12 +13,16 @@ fn rule(id: u32) -> String {
 }
 
 /// What the first cache serves.
-async fn text(namespace: &Namespace, ruleset: &str) -> String {
+async fn rules(namespace: &Namespace, ruleset: &str) -> Rules {
     let token = namespace.token(ruleset).await;
     let [cache, ..] = Fleet::shared().await.caches.as_slice() else {
         panic!("no cache")
     };
-    cache.rules(&namespace.name, ruleset, &token).await.unwrap().rules
+    cache.rules(&namespace.name, ruleset, &token).await.unwrap()
+}
+
+async fn text(namespace: &Namespace, ruleset: &str) -> String {
+    rules(namespace, ruleset).await.rules
 }
 
 /// Waits until the RuleSet's status names another revision than this, and until all caches serve that.
@@ -113,16 +118,16 @@ async fn ten_quick_edits_end_on_the_last() {
         pace.tick().await;
         namespace.source("rules", &rule(id)).await;
     }
-    until("the last edit to be served", async || {
-        match text(&namespace, "crs").await {
-            text if text == rule(10) => Ok(()),
-            text => Err(text),
+    let last = until("the last edit to be served", async || {
+        match rules(&namespace, "crs").await {
+            served if served.rules == rule(10) => Ok(served.uuid),
+            served => Err(served.rules),
         }
     })
     .await;
-    let uuid = namespace.ready("crs").await.uuid;
-    namespace.served(&Fleet::shared().await.caches, "crs", &uuid).await;
-    assert_eq!(text(&namespace, "crs").await, rule(10));
+    namespace.served(&Fleet::shared().await.caches, "crs", &last).await;
+    // The status is written when the caches have answered: it is the last to end on the last.
+    namespace.shows("crs", &last).await;
 }
 
 #[tokio::test]
