@@ -11,6 +11,7 @@ mod class;
 mod error;
 mod group;
 mod limits;
+mod locate;
 mod translate;
 
 use regex_automata::Input;
@@ -21,6 +22,7 @@ use regex_syntax::hir::Hir;
 
 pub use error::{ErrorKind, PatternError};
 pub use limits::Limits;
+pub use locate::{Locator, LocatorCache, MAX_GROUPS};
 
 /// A compiled regular expression. It answers whether it matches; where, and what its groups held, is built on demand from the
 /// same text by those who need it.

@@ -229,6 +229,8 @@ kinds! {
     MissingFile = "missing-file",
     /// A regular expression that doesn't compile, or that a request could change.
     InvalidPattern = "invalid-pattern",
+    /// It is part of the language, but the engine can't do it.
+    Unsupported = "unsupported",
     /// More rules or larger patterns than may be compiled.
     TooLarge = "too-large",
 }

@@ -1,4 +1,4 @@
-//! JSON documents: each scalar is an argument, named by its path (`json.user.emails.0`). No IO.
+//! JSON documents: each scalar is an argument, named by its path (`json.user.emails.0`). The path of an array is that of its length. No IO.
 //!
 //! A walker of its own, without recursion: values come out in order of arrival, duplicate keys each time, numbers as they are written,
 //! and what can be read of a malformed document is given too. Errors inside a string don't end the walk, for the string still reaches
@@ -101,7 +101,7 @@ mod tests {
         check(&options, b"5", &["json=5"], None);
         check(&options, b" \"a\" ", &["json=a"], None);
         check(&options, b"{}", &[], None);
-        check(&options, b"[[[]],{}]", &[], None);
+        check(&options, b"[[[]],{}]", &["json.0.0=0", "json.0=1", "json=2"], None);
         check(
             &options,
             br#"{"a":[1,2,{"b":3}],"c":null,"d":{"e":true},"f":false}"#,
@@ -109,6 +109,7 @@ mod tests {
                 "json.a.0=1",
                 "json.a.1=2",
                 "json.a.2.b=3",
+                "json.a=3",
                 "json.c=",
                 "json.d.e=true",
                 "json.f=false",
@@ -125,7 +126,15 @@ mod tests {
         check(
             &options,
             br#"[1,[2,3],{"a":[]},4]"#,
-            &["json.0=1", "json.1.0=2", "json.1.1=3", "json.3=4"],
+            &[
+                "json.0=1",
+                "json.1.0=2",
+                "json.1.1=3",
+                "json.1=2",
+                "json.2.a=0",
+                "json.3=4",
+                "json=4",
+            ],
             None,
         );
     }
@@ -174,25 +183,25 @@ mod tests {
         check(
             &options,
             br#"["\q",1]"#,
-            &[r"json.0=\\q", "json.1=1"],
+            &[r"json.0=\\q", "json.1=1", "json=2"],
             Some(JsonError::InvalidEscape),
         );
         check(
             &options,
             br#"["\u00zz"]"#,
-            &[r"json.0=\\u00zz"],
+            &[r"json.0=\\u00zz", "json=1"],
             Some(JsonError::InvalidEscape),
         );
         check(
             &options,
             b"[\"a\nb\"]",
-            &[r"json.0=a\nb"],
+            &[r"json.0=a\nb", "json=1"],
             Some(JsonError::ControlCharacter),
         );
         check(
             &options,
             b"[\"\xff\",1]",
-            &[r"json.0=\xff", "json.1=1"],
+            &[r"json.0=\xff", "json.1=1", "json=2"],
             Some(JsonError::InvalidUtf8),
         );
         check(
@@ -240,7 +249,7 @@ mod tests {
             arguments: 2,
             ..Options::default()
         };
-        check(&options, b"{\"x\":[1]}", &["json.x.0=1"], None);
+        check(&options, b"{\"x\":[1]}", &["json.x.0=1", "json.x=1"], None);
         check(
             &options,
             br#"{"x":1,"b":[[2]]}"#,

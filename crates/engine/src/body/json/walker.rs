@@ -92,12 +92,22 @@ impl<'b, 'o, 's> Walker<'b, 'o, 's> {
         let end: &[u8] = if container.is_object { b"}" } else { b"]" };
         self.space();
         if self.cursor.eat(end) {
+            self.length_of(container)?;
             return Ok(true);
         }
         if container.members > 0 && !self.cursor.eat(b",") {
             return Err(self.unexpected(JsonError::MissingComma));
         }
         Ok(false)
+    }
+
+    /// An array's length is the value of its own path, as in Coraza: rules about the names of arguments see that of the array too.
+    fn length_of(&mut self, container: Container) -> Result<(), JsonError> {
+        if container.is_object || self.options.json_array_keys == ArrayKeys::Prefixed {
+            return Ok(());
+        }
+        self.path.truncate(container.path);
+        self.argument(container.members.to_string().as_bytes())
     }
 
     fn key(&mut self, object: Container) -> Result<(), JsonError> {

@@ -79,9 +79,7 @@ impl<'b> Part<'b> {
             line: line.to_vec(),
             name,
         };
-        if header.name().is_empty() || !header.name().iter().all(|byte| is_name(*byte)) {
-            return Err(MultipartError::InvalidHeader);
-        }
+        let is_valid = !header.name().is_empty() && header.name().iter().all(|byte| is_name(*byte));
         if self.headers.len() >= MAX_HEADERS {
             return Err(MultipartError::HeaderTooLong);
         }
@@ -89,8 +87,11 @@ impl<'b> Part<'b> {
             .headers
             .iter()
             .any(|known| known.name().eq_ignore_ascii_case(header.name()));
+        // An invalid name too: rules look for it.
         self.headers.push(header);
-        if is_known {
+        if !is_valid {
+            Err(MultipartError::InvalidHeader)
+        } else if is_known {
             Err(MultipartError::DuplicateHeader)
         } else {
             Ok(())

@@ -1,0 +1,126 @@
+//! `Program`: the rules of a rule set, ready to run. Immutable and shared by all transactions; no IO.
+
+mod compile;
+mod operator;
+mod patterns;
+mod rule;
+mod scratch;
+mod settings;
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
+
+use coraza_seclang::SourceDiagnostic;
+use coraza_seclang::rules::{Phase, Rules};
+
+use crate::pattern;
+
+pub(crate) use operator::Test;
+use patterns::Patterns;
+pub(crate) use patterns::{Compiled, PatternId};
+pub(crate) use rule::{Action, Disruptive, Member, Rule, Selector, Target, TargetRemoval};
+pub(crate) use scratch::{Caches, Scratch};
+pub use settings::{BodySettings, Settings};
+
+/// Where rules find the files that they name: in memory, there is no other place.
+pub trait DataFiles {
+    /// The content of a file, if there is one of this name.
+    fn read(&self, name: &[u8]) -> Option<&[u8]>;
+}
+
+impl<B: AsRef<[u8]>> DataFiles for BTreeMap<String, B> {
+    fn read(&self, name: &[u8]) -> Option<&[u8]> {
+        self.get(std::str::from_utf8(name).ok()?).map(AsRef::as_ref)
+    }
+}
+
+impl DataFiles for () {
+    fn read(&self, _: &[u8]) -> Option<&[u8]> {
+        None
+    }
+}
+
+/// What a program is compiled with.
+#[derive(Clone, Copy)]
+pub struct Options<'a> {
+    /// The files of `pmFromFile` and `ipMatchFromFile`.
+    pub files: &'a dyn DataFiles,
+    /// The bounds of each regular expression.
+    pub patterns: pattern::Limits,
+    /// A program whose compiled patterns are taken over where the texts are the same, so that an edit costs what it changes.
+    pub previous: Option<&'a Program>,
+}
+
+impl Default for Options<'_> {
+    fn default() -> Self {
+        Self {
+            files: &(),
+            patterns: pattern::Limits::default(),
+            previous: None,
+        }
+    }
+}
+
+/// Rules that transactions run.
+#[derive(Debug)]
+pub struct Program {
+    phases: [Box<[Rule]>; Phase::ALL.len()],
+    patterns: Patterns,
+    settings: Settings,
+    /// What transactions need while they run and leave to the next one.
+    scratch: Mutex<Vec<Scratch>>,
+}
+
+impl Program {
+    /// Compiles rules.
+    ///
+    /// # Errors
+    /// All that can't be run: unsupported operators, actions and paths, regular expressions beyond what finite automata can do,
+    /// files that aren't there, jumps to markers that don't stand ahead, ids that two rules have.
+    pub fn compile(rules: &Rules, options: &Options<'_>) -> Result<Self, Vec<SourceDiagnostic>> {
+        compile::compile(rules, options)
+    }
+
+    fn new(phases: [Box<[Rule]>; Phase::ALL.len()], patterns: Patterns, settings: Settings) -> Self {
+        Self {
+            phases,
+            patterns,
+            settings,
+            scratch: Mutex::default(),
+        }
+    }
+
+    /// What the configuration directives say.
+    pub fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    /// How many rules there are; a chain is one.
+    pub fn rules(&self) -> usize {
+        self.phases.iter().map(|rules| rules.len()).sum()
+    }
+
+    pub(crate) fn phase(&self, phase: Phase) -> &[Rule] {
+        self.phases
+            .get(compile::phase_index(phase))
+            .map(|rules| &**rules)
+            .unwrap_or_default()
+    }
+
+    pub(crate) fn patterns(&self) -> &Patterns {
+        &self.patterns
+    }
+
+    /// Match caches that nobody uses, or new ones.
+    pub(crate) fn take_scratch(&self) -> Scratch {
+        // Nothing that can panic runs while the lock is held.
+        let mut idle = self.scratch.lock().unwrap_or_else(PoisonError::into_inner);
+        idle.pop().unwrap_or_default()
+    }
+
+    /// Leaves match caches to the next transaction.
+    pub(crate) fn return_scratch(&self, scratch: Scratch) {
+        let mut idle = self.scratch.lock().unwrap_or_else(PoisonError::into_inner);
+        idle.push(scratch);
+    }
+}

@@ -1,0 +1,160 @@
+//! Operators made ready to run: patterns and words compiled, networks sorted. No IO.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use coraza_seclang::rules::{Country, Dataset, Network, Operand, Operator, OperatorName, Template, Text};
+use coraza_seclang::{Diagnostic, Kind};
+
+use super::compile::Compilation;
+use super::patterns::PatternId;
+use crate::operators::networks::Networks;
+use crate::operators::validate::ByteRanges;
+use crate::operators::words::Words;
+use crate::operators::{identity, text};
+
+/// What a value is compared with, and how.
+#[derive(Clone, Debug)]
+pub(crate) enum Test {
+    /// `unconditionalMatch`, and `SecAction`.
+    Always,
+    /// `noMatch`, and `geoLookup`, which has no data base.
+    Never,
+    /// `rx`.
+    Rx(PatternId),
+    /// `rxGlobal`.
+    RxGlobal(PatternId),
+    /// `rx` and `rxGlobal` whose pattern depends on the transaction.
+    DynamicRx(Template),
+    /// `contains` and its kin: value and argument.
+    Text(fn(&[u8], &[u8]) -> bool, Template),
+    /// `eq`, `ge`, `gt`, `le`, `lt`.
+    Number(fn(&i64, &i64) -> bool, Template),
+    /// `pm`, `pmFromFile`, `pmFromDataset`.
+    Words(Arc<Words>),
+    /// `ipMatch`, `ipMatchFromFile`, `ipMatchFromDataset`.
+    Networks(Arc<Networks>),
+    /// `validateByteRange`.
+    ByteRanges(ByteRanges),
+    /// `validateUrlEncoding` and `validateUtf8Encoding`.
+    Encoding(fn(&[u8]) -> bool),
+    /// `detectSQLi`.
+    Sqli,
+    /// `detectXSS`.
+    Xss,
+    /// `verifyCC` and its kin: some match of the pattern has the right check digits.
+    Identity(PatternId, fn(&[u8]) -> bool),
+}
+
+impl Compilation<'_> {
+    /// The test of an operator; `Err` says why it can't be used.
+    pub(super) fn test(&mut self, operator: &Operator) -> Result<Test, Diagnostic> {
+        use OperatorName as O;
+        let argument = || operator.argument.clone();
+        Ok(match operator.name {
+            O::UnconditionalMatch => Test::Always,
+            O::NoMatch | O::GeoLookup => Test::Never,
+            O::Rx | O::RxGlobal if !operator.argument.is_static() => Test::DynamicRx(argument()),
+            O::Rx => Test::Rx(self.pattern(&operator.argument.text)?),
+            O::RxGlobal => Test::RxGlobal(self.pattern(&operator.argument.text)?),
+            O::BeginsWith => Test::Text(text::begins_with, argument()),
+            O::Contains | O::StrMatch => Test::Text(text::contains, argument()),
+            O::ContainsWord => Test::Text(text::contains_word, argument()),
+            O::EndsWith => Test::Text(text::ends_with, argument()),
+            O::StrEq => Test::Text(text::equals, argument()),
+            O::Within => Test::Text(text::within, argument()),
+            O::Eq => Test::Number(i64::eq, argument()),
+            O::Ge => Test::Number(i64::ge, argument()),
+            O::Gt => Test::Number(i64::gt, argument()),
+            O::Le => Test::Number(i64::le, argument()),
+            O::Lt => Test::Number(i64::lt, argument()),
+            O::Pm | O::PmFromFile | O::PmFromDataset => Test::Words(Arc::new(self.words(operator)?)),
+            O::IpMatch | O::IpMatchFromFile | O::IpMatchFromDataset => {
+                Test::Networks(Arc::new(self.networks(operator)?))
+            }
+            O::ValidateByteRange => match &operator.operand {
+                Operand::ByteRanges(ranges) => Test::ByteRanges(ranges.iter().cloned().collect()),
+                _ => return Err(unreadable(operator)),
+            },
+            O::ValidateUrlEncoding => Test::Encoding(crate::operators::validate::is_invalid_url_encoding),
+            O::ValidateUtf8Encoding => Test::Encoding(crate::operators::validate::is_invalid_utf8),
+            O::DetectSqli => Test::Sqli,
+            O::DetectXss => Test::Xss,
+            O::VerifyCc => self.identity(&operator.argument.text, identity::is_card_number)?,
+            O::VerifyCpf => self.identity(&operator.argument.text, identity::is_cpf)?,
+            O::VerifySsn => self.identity(&operator.argument.text, identity::is_us_ssn)?,
+            O::VerifySvnr => self.identity(&operator.argument.text, identity::is_svnr)?,
+            O::ValidateNid => match &operator.operand {
+                Operand::NationalId(Country::Chile, pattern) => self.identity(pattern, identity::is_chilean_rut)?,
+                Operand::NationalId(Country::UnitedStates, pattern) => self.identity(pattern, identity::is_us_ssn)?,
+                _ => return Err(unreadable(operator)),
+            },
+            O::FuzzyHash
+            | O::GsbLookup
+            | O::InspectFile
+            | O::Rbl
+            | O::RestPath
+            | O::Rsub
+            | O::ValidateDtd
+            | O::ValidateHash
+            | O::ValidateSchema => {
+                let message = format!("`@{}` is not supported", operator.name);
+                let hint = "remove the rule: it could never match";
+                return Err(Diagnostic::error(Kind::Unsupported, operator.span, message).hint(hint));
+            }
+        })
+    }
+
+    fn identity(&mut self, pattern: &Text, is_real: fn(&[u8]) -> bool) -> Result<Test, Diagnostic> {
+        Ok(Test::Identity(self.pattern(pattern)?, is_real))
+    }
+
+    fn words(&self, operator: &Operator) -> Result<Words, Diagnostic> {
+        let words = match &operator.operand {
+            Operand::Words(words) => Words::new(words.iter().map(|word| &word.bytes)),
+            Operand::Files(files) => Words::from_file(&self.files(files)?),
+            Operand::Dataset(name) => Words::new(self.dataset(name)?.lines.iter().map(|line| &line.bytes)),
+            _ => return Err(unreadable(operator)),
+        };
+        words.map_err(|error| Diagnostic::error(Kind::TooLarge, operator.span, error.to_string()))
+    }
+
+    fn networks(&self, operator: &Operator) -> Result<Networks, Diagnostic> {
+        match &operator.operand {
+            Operand::Networks(networks) => Ok(networks.iter().copied().collect()),
+            Operand::Files(files) => Ok(Networks::from_file(&self.files(files)?)),
+            Operand::Dataset(name) => {
+                let lines = self.dataset(name)?.lines.iter();
+                Ok(lines.filter_map(|line| Network::parse(line)).collect())
+            }
+            _ => Err(unreadable(operator)),
+        }
+    }
+
+    /// The lines of all the files.
+    fn files(&self, names: &[Text]) -> Result<Vec<u8>, Diagnostic> {
+        let mut text = Vec::new();
+        for name in names {
+            let file = self.options.files.read(name).ok_or_else(|| {
+                Diagnostic::error(Kind::MissingFile, name.span, format!("there is no data file `{name}`"))
+            })?;
+            text.extend_from_slice(file);
+            text.push(b'\n');
+        }
+        Ok(text)
+    }
+
+    fn dataset(&self, name: &Text) -> Result<&Dataset, Diagnostic> {
+        let datasets: &BTreeMap<&[u8], &Dataset> = &self.datasets;
+        datasets
+            .get(&*name.bytes)
+            .copied()
+            .ok_or_else(|| Diagnostic::error(Kind::MissingFile, name.span, format!("there is no dataset `{name}`")))
+    }
+}
+
+/// An operand that the parser has reported.
+fn unreadable(operator: &Operator) -> Diagnostic {
+    let message = format!("`@{}` can't use this argument", operator.name);
+    Diagnostic::error(Kind::InvalidOperand, operator.span, message)
+}

@@ -1,0 +1,96 @@
+//! `State`: all that a transaction knows. No IO.
+
+use std::sync::Arc;
+
+use coraza_seclang::rules::{Phase, Variable};
+
+use super::meter::Meter;
+use super::{Connection, Control, Identity, Report};
+use crate::body;
+use crate::event::MatchedRule;
+use crate::interruption::Interruption;
+use crate::program::{Compiled, Program};
+use crate::variables::{Clock, Variables};
+
+/// What the phases of a transaction share.
+#[derive(Debug)]
+pub(crate) struct State {
+    pub(crate) program: Arc<Program>,
+    pub(crate) variables: Variables,
+    pub(crate) control: Control,
+    pub(crate) clock: Clock,
+    pub(crate) meter: Meter,
+    pub(crate) matched: Vec<MatchedRule>,
+    /// The first interruption, also where the engine only detects.
+    pub(crate) interruption: Option<Interruption>,
+    pub(crate) interrupted: bool,
+    /// The rule that runs: its phase and its place in it.
+    pub(crate) current: Option<(Phase, usize)>,
+    /// What the current rule's last match says.
+    pub(crate) last_match: LastMatch,
+    /// Bytes in TX.
+    pub(crate) tx_bytes: usize,
+    /// Patterns that rules made of values of this transaction; `None` for those that can't be compiled.
+    pub(crate) dynamic_patterns: Vec<(Vec<u8>, Option<Arc<Compiled>>)>,
+    pub(crate) request_body: Vec<u8>,
+    pub(crate) response_body: Vec<u8>,
+}
+
+/// What there is to say about the current rule's last match.
+#[derive(Debug, Default)]
+pub(crate) struct LastMatch {
+    pub(crate) operator: Box<[u8]>,
+    pub(crate) variable: Vec<u8>,
+    pub(crate) value: Vec<u8>,
+}
+
+impl State {
+    pub(super) fn new(program: &Arc<Program>, connection: &Connection<'_>, identity: &Identity<'_>) -> Self {
+        let settings = program.settings();
+        let mut variables = Variables::new();
+        variables.connection(connection);
+        variables.set(Variable::UniqueId, identity.unique_id);
+        variables.set(Variable::WebAppId, &*settings.web_app_id);
+        Self {
+            program: Arc::clone(program),
+            variables,
+            control: Control::new(settings),
+            clock: Clock {
+                started: identity.started,
+                ..Clock::default()
+            },
+            meter: Meter::default(),
+            matched: Vec::new(),
+            interruption: None,
+            interrupted: false,
+            current: None,
+            last_match: LastMatch::default(),
+            tx_bytes: 0,
+            dynamic_patterns: Vec::new(),
+            request_body: Vec::new(),
+            response_body: Vec::new(),
+        }
+    }
+
+    /// What processors may do with `arguments` arguments there already.
+    pub(super) fn body_options(&self, arguments: usize) -> body::Options {
+        let settings = self.program.settings();
+        let size = |limit: u64| usize::try_from(limit).unwrap_or(usize::MAX);
+        body::Options {
+            arguments: size(settings.arguments_limit).saturating_sub(arguments),
+            argument_separator: settings.argument_separator,
+            json_depth: size(settings.json_depth_limit),
+            files: size(settings.upload_file_limit),
+            ..body::Options::default()
+        }
+    }
+
+    pub(super) fn report(self) -> Report {
+        Report {
+            matched: self.matched,
+            interruption: self.interruption,
+            interrupted: self.interrupted,
+            work: self.meter.spent(),
+        }
+    }
+}

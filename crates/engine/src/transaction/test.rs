@@ -1,0 +1,212 @@
+//! Running an operator on a value, and noting what it captures. No IO.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use coraza_seclang::rules::Template;
+
+use super::State;
+use crate::detect::{sqli, xss};
+use crate::operators::number;
+use crate::pattern::{Limits, MAX_GROUPS};
+use crate::program::{Caches, Compiled, PatternId, Scratch, Test};
+
+/// What an operator says about a value: whether it matches, and what `capture` then stores.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Verdict {
+    pub(super) matches: bool,
+    /// `TX:0` and on; `None` for groups that took no part.
+    pub(super) captures: Vec<Option<Vec<u8>>>,
+}
+
+/// How many patterns one transaction may compile: each costs as much as many rules, and a client chooses some of them.
+const MAX_DYNAMIC_PATTERNS: usize = 16;
+
+/// The bounds of a pattern that rules make of values.
+const DYNAMIC_LIMITS: Limits = Limits {
+    pattern_bytes: 1 << 10,
+    nesting: 100,
+    automaton_bytes: 256 << 10,
+    cache_bytes: 1 << 20,
+};
+
+/// Tokenizing a value costs as much as looking at each of its bytes so many times.
+const DETECTION_COST: u64 = 8;
+
+impl From<bool> for Verdict {
+    fn from(matches: bool) -> Self {
+        Self {
+            matches,
+            captures: Vec::new(),
+        }
+    }
+}
+
+impl State {
+    /// Runs an operator.
+    pub(super) fn test(&mut self, test: &Test, value: &[u8], capture: bool, scratch: &mut Scratch) -> Verdict {
+        self.meter.charge(value.len() as u64);
+        match test {
+            Test::Always => true.into(),
+            Test::Never => false.into(),
+            Test::Rx(pattern) => self.rx(*pattern, value, capture, false, scratch),
+            Test::RxGlobal(pattern) => self.rx(*pattern, value, capture, true, scratch),
+            Test::DynamicRx(template) => self.dynamic_rx(template, value, capture),
+            Test::Text(compare, argument) => compare(value, &self.expand(argument)).into(),
+            Test::Number(compare, argument) => {
+                let argument = number::parse(&self.expand(argument));
+                compare(&number::parse(value), &argument).into()
+            }
+            Test::Words(words) if capture => {
+                let captures: Vec<_> = words.captures(value).map(|word| Some(word.to_vec())).collect();
+                Verdict {
+                    matches: !captures.is_empty(),
+                    captures,
+                }
+            }
+            Test::Words(words) => words.is_match(value).into(),
+            Test::Networks(networks) => networks.contains(value).into(),
+            Test::ByteRanges(ranges) => ranges.is_violated_by(value).into(),
+            Test::Encoding(is_invalid) => is_invalid(value).into(),
+            Test::Sqli => {
+                self.meter.charge(DETECTION_COST * value.len() as u64);
+                let fingerprint = sqli::detect(value);
+                Verdict {
+                    matches: fingerprint.is_some(),
+                    captures: fingerprint
+                        .iter()
+                        .map(|found| Some(found.as_bytes().to_vec()))
+                        .collect(),
+                }
+            }
+            Test::Xss => {
+                self.meter.charge(DETECTION_COST * value.len() as u64);
+                let matches = xss::detect(value);
+                Verdict {
+                    matches,
+                    captures: if matches && capture {
+                        vec![Some(value.to_vec())]
+                    } else {
+                        Vec::new()
+                    },
+                }
+            }
+            Test::Identity(pattern, is_real) => self.identity(*pattern, *is_real, value, scratch),
+        }
+    }
+
+    fn rx(&mut self, id: PatternId, value: &[u8], capture: bool, global: bool, scratch: &mut Scratch) -> Verdict {
+        // Without work left, patterns no longer match: what is left of the rules must end soon.
+        if self.meter.is_exceeded() {
+            return false.into();
+        }
+        let (matches, cost) = self.is_match(id, value, scratch);
+        self.meter.charge(cost);
+        if !matches || !capture {
+            return matches.into();
+        }
+        let program = Arc::clone(&self.program);
+        let captures = program.patterns().get(id).and_then(|compiled| {
+            let caches = scratch.caches(program.patterns(), id, compiled)?;
+            Some(self.captures(compiled, caches, value, global))
+        });
+        Verdict {
+            matches,
+            captures: captures.unwrap_or_default(),
+        }
+    }
+
+    /// What the groups of the first match hold; for `rxGlobal` those of all matches, as long as there is room.
+    fn captures(
+        &mut self,
+        compiled: &Compiled,
+        caches: &mut Caches,
+        value: &[u8],
+        global: bool,
+    ) -> Vec<Option<Vec<u8>>> {
+        let mut captures = Vec::new();
+        for groups in self.matches(compiled, caches, value) {
+            let bytes = |group: Range<usize>| value.get(group).unwrap_or_default().to_vec();
+            captures.extend(groups.into_iter().map(|group| group.map(bytes)));
+            if !global || captures.len() >= MAX_GROUPS {
+                break;
+            }
+        }
+        captures.truncate(MAX_GROUPS);
+        captures
+    }
+
+    /// The matches from left to right, at most as many as can be captured.
+    fn matches(&mut self, compiled: &Compiled, caches: &mut Caches, value: &[u8]) -> Vec<Vec<Option<Range<usize>>>> {
+        let mut matches = Vec::new();
+        let mut from = 0;
+        while matches.len() < MAX_GROUPS && from <= value.len() {
+            // Forward to the end, back to the start, and inside for the groups.
+            self.meter.charge(3 * (value.len() - from) as u64);
+            let Some(groups) = caches.captures(compiled, value, from) else {
+                break;
+            };
+            let whole = groups.first().cloned().flatten().unwrap_or(from..from);
+            // An empty match must not be found again.
+            from = whole.end.max(whole.start + 1);
+            matches.push(groups);
+        }
+        matches
+    }
+
+    /// Whether some match of the pattern is a real number of its kind.
+    fn identity(&mut self, id: PatternId, is_real: fn(&[u8]) -> bool, value: &[u8], scratch: &mut Scratch) -> Verdict {
+        let program = Arc::clone(&self.program);
+        let Some(compiled) = program.patterns().get(id) else {
+            return false.into();
+        };
+        let Some(caches) = scratch.caches(program.patterns(), id, compiled) else {
+            return false.into();
+        };
+        let mut from = 0;
+        while from <= value.len() && !self.meter.is_exceeded() {
+            let Some(groups) = caches.captures(compiled, value, from) else {
+                break;
+            };
+            let whole = groups.first().cloned().flatten().unwrap_or(from..from);
+            self.meter.charge((whole.end - from) as u64 + 1);
+            let candidate = value.get(whole.clone()).unwrap_or_default();
+            if is_real(candidate) {
+                return Verdict {
+                    matches: true,
+                    captures: vec![Some(candidate.to_vec())],
+                };
+            }
+            from = whole.start + 1;
+        }
+        false.into()
+    }
+
+    /// A pattern that is made of values of the transaction.
+    fn dynamic_rx(&mut self, template: &Template, value: &[u8], capture: bool) -> Verdict {
+        let text = self.expand(template);
+        let known = self.dynamic_patterns.iter().find(|(known, _)| *known == text);
+        let compiled = match known {
+            Some((_, compiled)) => compiled.clone(),
+            None if self.dynamic_patterns.len() < MAX_DYNAMIC_PATTERNS => {
+                let compiled = Compiled::new(&text, &DYNAMIC_LIMITS).ok().map(Arc::new);
+                self.meter.charge(DYNAMIC_LIMITS.automaton_bytes as u64);
+                self.dynamic_patterns.push((text, compiled.clone()));
+                compiled
+            }
+            None => None,
+        };
+        let Some(compiled) = compiled.filter(|_| !self.meter.is_exceeded()) else {
+            return false.into();
+        };
+        let mut caches = Caches::new(&compiled);
+        let (matches, cost) = caches.is_match(&compiled, value);
+        self.meter.charge(cost);
+        let captures = if matches && capture {
+            self.captures(&compiled, &mut caches, value, false)
+        } else {
+            Vec::new()
+        };
+        Verdict { matches, captures }
+    }
+}

@@ -1,0 +1,93 @@
+//! The variables of one transaction: what the connection, the request and the response say to the rules. No IO.
+
+mod clock;
+mod request;
+mod response;
+mod select;
+mod uri;
+
+use std::collections::BTreeMap;
+
+use coraza_seclang::rules::Variable;
+
+use crate::collection::{Bytes, Collection, Entry};
+
+pub(crate) use clock::Clock;
+pub(crate) use select::{Value, sources};
+
+/// Values by variable.
+#[derive(Debug, Default)]
+pub(crate) struct Variables {
+    scalars: BTreeMap<Variable, Bytes>,
+    collections: BTreeMap<Variable, Collection>,
+}
+
+/// Variables that say "no" with a 0 until something says otherwise.
+const FLAGS: [Variable; 23] = [
+    Variable::MultipartStrictError,
+    Variable::MultipartDataAfter,
+    Variable::MultipartDataBefore,
+    Variable::MultipartBoundaryQuoted,
+    Variable::MultipartBoundaryWhitespace,
+    Variable::MultipartCrlfLfLines,
+    Variable::MultipartFileLimitExceeded,
+    Variable::MultipartHeaderFolding,
+    Variable::MultipartInvalidHeaderFolding,
+    Variable::MultipartInvalidPart,
+    Variable::MultipartInvalidQuoting,
+    Variable::MultipartLfLine,
+    Variable::MultipartMissingSemicolon,
+    Variable::MultipartUnmatchedBoundary,
+    Variable::ReqbodyError,
+    Variable::ReqbodyProcessorError,
+    Variable::InboundDataError,
+    Variable::UrlencodedError,
+    Variable::OutboundDataError,
+    Variable::ResBodyError,
+    Variable::ResBodyProcessorError,
+    Variable::RequestBodyLength,
+    Variable::MscPcreError,
+];
+
+impl Variables {
+    /// Those of a transaction about which nothing is known yet.
+    pub(crate) fn new() -> Self {
+        let zero = Bytes::from(*b"0");
+        let mut variables = Self::default();
+        for flag in FLAGS {
+            variables.scalars.insert(flag, Bytes::clone(&zero));
+        }
+        variables.set(Variable::HighestSeverity, *b"255");
+        variables
+    }
+
+    /// Sets a variable that holds one value.
+    pub(crate) fn set(&mut self, variable: Variable, value: impl Into<Bytes>) {
+        self.scalars.insert(variable, value.into());
+    }
+
+    /// Sets a variable to a number.
+    pub(crate) fn set_number(&mut self, variable: Variable, number: u64) {
+        self.set(variable, number.to_string().into_bytes());
+    }
+
+    /// The value of a variable that holds one; none if nothing has set it.
+    pub(crate) fn get(&self, variable: Variable) -> Option<&Bytes> {
+        self.scalars.get(&variable)
+    }
+
+    /// The values of a variable that holds many.
+    pub(crate) fn collection(&self, variable: Variable) -> impl Iterator<Item = &Entry> {
+        self.collections.get(&variable).into_iter().flat_map(Collection::iter)
+    }
+
+    /// The first value under a key.
+    pub(crate) fn find(&self, variable: Variable, key: &[u8]) -> Option<&Bytes> {
+        self.collections.get(&variable)?.get(key)
+    }
+
+    /// A collection, to be changed.
+    pub(crate) fn collection_mut(&mut self, variable: Variable) -> &mut Collection {
+        self.collections.entry(variable).or_default()
+    }
+}
