@@ -3,7 +3,7 @@
 
 use coraza_api::{RuleData, RuleSet, RuleSource};
 use coraza_e2e::namespace::Namespaced;
-use coraza_e2e::{Fleet, Namespace, Size, cluster, until};
+use coraza_e2e::{Fleet, Namespace, Size, until};
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{CustomResourceDefinition, JSONSchemaProps};
 use kube::api::{DynamicObject, Patch, PatchParams, PostParams};
 use kube::core::ApiResource;
@@ -186,10 +186,6 @@ async fn what_can_not_be_decoded_is_told_itself_and_stops_nobody() {
     for (name, uuid) in &served {
         namespace.served(&fleet.caches, name, uuid).await;
     }
-    println!(
-        "{}",
-        cluster::kubectl(&["describe", "rulesources", "of-source", "--namespace", &namespace.name])
-    );
 
     // Mended, they are as good as before.
     namespace.source("of-source", &rule(1)).await;
