@@ -6,6 +6,7 @@
     reason = "a command-line tool talks to the terminal"
 )]
 
+mod actors;
 mod bench;
 mod ci;
 mod cluster;

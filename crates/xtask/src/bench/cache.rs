@@ -7,13 +7,13 @@
 
 use std::fs;
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
 
 use super::figure::{Figure, Target};
+use super::http::{ask, get, until};
+use super::usage::{ALLOWANCE_MIB, cpu_seconds, mebibytes, resident_mebibytes};
 use super::wrk::Wrk;
 use crate::cluster::port;
 use crate::demo::certificates;
@@ -28,8 +28,6 @@ const ROUNDS: usize = 3;
 const SERVER_CORE: &str = "0";
 const CLIENT_CORE: usize = 1;
 const ACCEPT_GZIP: &str = "Accept-Encoding: gzip\r\n";
-/// Memory beyond bodies that the design allows.
-const ALLOWANCE_MIB: f64 = 20.0;
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// The processes and what they serve.
@@ -55,7 +53,7 @@ struct Case {
 }
 
 /// Runs everything and prints each figure as it is found.
-pub(super) async fn measure() -> Result<Vec<Figure>> {
+pub(super) async fn measure() -> Result<()> {
     let cores = std::thread::available_parallelism()?.get();
     ensure!(
         cores > CLIENT_CORE,
@@ -78,7 +76,7 @@ pub(super) async fn measure() -> Result<Vec<Figure>> {
     let resident = resident_mebibytes(&stand.cache)?;
     figures.push(Figure::alone("cache/memory-crs", resident, "MiB", Target::AtMost(most)));
     figures.iter().for_each(|figure| println!("{figure}"));
-    Ok(figures)
+    Ok(())
 }
 
 async fn set_up(dir: &Path, nginx: &Path) -> Result<Stand> {
@@ -94,7 +92,7 @@ async fn set_up(dir: &Path, nginx: &Path) -> Result<Stand> {
 
     let authorization = format!("Authorization: Bearer {}\r\n", token());
     let rules = format!("/rules/{KEY}");
-    let gzip = until(|| async {
+    let gzip = until(PATIENCE, || async {
         let answer = get(http, &rules, &format!("{authorization}{ACCEPT_GZIP}")).await?;
         ensure!(
             answer.head.contains("content-encoding: gzip"),
@@ -130,7 +128,7 @@ async fn cases(stand: &Stand) -> Result<[Case; 3]> {
     let rules = [format!("/rules/{KEY}"), "/rules/crs".to_owned()];
     let [ours, theirs] = &latest;
     let ours = get(http, ours, &stand.authorization).await?;
-    let theirs = until(|| get(nginx, theirs, "")).await?;
+    let theirs = until(PATIENCE, || get(nginx, theirs, "")).await?;
     ensure!(ours.body == theirs.body, "nginx serves something else");
     let unchanged = [&ours, &theirs].map(|answer| Ok(format!("If-None-Match: {}\r\n", answer.etag()?)));
     let [ours, theirs]: [Result<String>; 2] = unchanged;
@@ -257,82 +255,7 @@ fn token() -> String {
     )
 }
 
-struct Answer {
-    head: String,
-    body: Vec<u8>,
-}
-
-impl Answer {
-    fn status(&self) -> Result<u16> {
-        let status = self.head.split(' ').nth(1);
-        Ok(status.context("an answer without a status")?.parse()?)
-    }
-
-    fn etag(&self) -> Result<&str> {
-        let mut lines = self.head.lines().filter_map(|line| line.split_once(": "));
-        let etag = lines.find_map(|(name, value)| name.eq_ignore_ascii_case("etag").then_some(value));
-        etag.context("an answer without an ETag")
-    }
-}
-
-/// A good answer.
-async fn get(port: u16, path: &str, headers: &str) -> Result<Answer> {
-    let answer = ask(port, path, headers).await?;
-    ensure!(answer.status()? == 200, "{path}: {}", answer.head);
-    Ok(answer)
-}
-
-async fn ask(port: u16, path: &str, headers: &str) -> Result<Answer> {
-    let mut stream = TcpStream::connect(("127.0.0.1", port)).await?;
-    let request = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n{headers}\r\n");
-    stream.write_all(request.as_bytes()).await?;
-    let mut bytes = Vec::new();
-    stream.read_to_end(&mut bytes).await?;
-    let end = bytes.windows(4).position(|window| window == b"\r\n\r\n");
-    let body = bytes.split_off(end.context("an answer without an end of its head")? + 4);
-    Ok(Answer {
-        head: String::from_utf8(bytes)?,
-        body,
-    })
-}
-
-/// Tries until it works; the last error when it doesn't.
-async fn until<F: Future<Output = Result<T>>, T>(mut attempt: impl FnMut() -> F) -> Result<T> {
-    let deadline = Instant::now() + PATIENCE;
-    loop {
-        match attempt().await {
-            Ok(value) => return Ok(value),
-            Err(error) if Instant::now() > deadline => return Err(error),
-            Err(_) => tokio::time::sleep(Duration::from_millis(50)).await,
-        }
-    }
-}
-
 fn median(mut rates: Vec<f64>) -> Result<f64> {
     rates.sort_by(f64::total_cmp);
     rates.get(rates.len() / 2).copied().context("no rates")
-}
-
-fn mebibytes(bytes: usize) -> f64 {
-    bytes as f64 / f64::from(1 << 20)
-}
-
-fn resident_mebibytes(process: &Running) -> Result<f64> {
-    let pid = process.pid().context("the cache has ended")?;
-    let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
-    let resident = status
-        .lines()
-        .find_map(|line| line.strip_prefix("VmRSS:"))
-        .context("no VmRSS")?;
-    let kibibytes: f64 = resident.trim().trim_end_matches(" kB").parse()?;
-    Ok(kibibytes / 1024.0)
-}
-
-/// What a process has used of the CPU, in its own code and in the kernel on its behalf (proc(5); Linux counts 100 ticks a second for everybody).
-fn cpu_seconds(process: &Running) -> Result<f64> {
-    let pid = process.pid().context("a server has ended")?;
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat"))?;
-    let (_, fields) = stat.rsplit_once(") ").context("no name in a process's stat")?;
-    let ticks: Result<Vec<f64>, _> = fields.split(' ').skip(11).take(2).map(str::parse).collect();
-    Ok(ticks?.iter().sum::<f64>() / 100.0)
 }

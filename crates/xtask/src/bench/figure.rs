@@ -42,10 +42,6 @@ impl Figure {
         }
     }
 
-    pub(super) fn name(&self) -> &str {
-        &self.name
-    }
-
     fn ratio(&self) -> Option<f64> {
         self.peer.as_ref().map(|(_, value)| self.value / value)
     }
@@ -61,7 +57,9 @@ impl Figure {
 
 impl fmt::Display for Figure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "bench {} {:.0} {}", self.name, self.value, self.unit)?;
+        // Of small numbers a decimal: 4 and 5 ms aren't a quarter apart.
+        let decimals = usize::from(self.value < 10.0);
+        write!(f, "bench {} {:.decimals$} {}", self.name, self.value, self.unit)?;
         if let (Some((peer, value)), Some(ratio)) = (&self.peer, self.ratio()) {
             write!(f, " peer {peer} {value:.0} ratio {ratio:.2}")?;
         }
@@ -90,5 +88,6 @@ mod tests {
         let alone = |value| Figure::alone("cache/memory", value, "MiB", Target::AtMost(22.0)).to_string();
         assert_eq!(alone(18.4), "bench cache/memory 18 MiB target <=22 ok");
         assert!(alone(22.1).ends_with(" miss"));
+        assert_eq!(alone(4.44), "bench cache/memory 4.4 MiB target <=22 ok");
     }
 }

@@ -72,7 +72,7 @@ async fn serve(stage: &Stage, shell: &Shell) -> Result<String> {
     let caches = shell
         .run(&format!(
             "curl --silent --show-error --fail http://127.0.0.1:{}/debug/caches",
-            stage.ports.controller_metrics
+            stage.ports.controller.metrics
         ))
         .await?;
     for cache in ["coraza-cache-0", "coraza-cache-1"] {
@@ -96,7 +96,7 @@ async fn read(stage: &Stage, shell: &mut Shell) -> Result<String> {
         )
         .await?;
     let mut answers = Vec::new();
-    for port in stage.ports.caches {
+    for port in stage.ports.caches.map(|ports| ports.service) {
         let latest = shell.run(&curl(port, "/latest", "")).await?;
         let digest = shell.run(&curl(port, "", " | sha256sum")).await?;
         let size = shell.run(&curl(port, "", " | wc -c")).await?;
@@ -157,7 +157,7 @@ async fn break_and_mend(stage: &Stage, shell: &Shell) -> Result<String> {
         message.contains(SOURCE) && message.contains('^'),
         "the message doesn't show where the error is"
     );
-    for port in stage.ports.caches {
+    for port in stage.ports.caches.map(|ports| ports.service) {
         let served = shell.run(&curl(port, "/latest", "")).await?;
         ensure!(served == before, "the last good revision isn't served any more");
     }
@@ -185,13 +185,13 @@ async fn lose_the_controller(stage: &Stage, shell: &Shell) -> Result<String> {
     let pid = controller.pid().context("the controller has ended")?;
     shell.run(&format!("kill -9 {pid}")).await?;
     controller.wait().await?;
-    for port in stage.ports.caches {
+    for port in stage.ports.caches.map(|ports| ports.service) {
         let served = shell.run(&curl(port, "/latest", "")).await?;
         ensure!(served == before, "a cache serves something else without its controller");
     }
     println!("\n== The controller is started again");
     stage.start_controller().await?;
-    let metrics = stage.ports.controller_metrics;
+    let metrics = stage.ports.controller.metrics;
     let both = |answer: &str| answer.contains("coraza-cache-0") && answer.contains("coraza-cache-1");
     Target {
         port: metrics,
@@ -224,8 +224,8 @@ async fn lose_the_controller(stage: &Stage, shell: &Shell) -> Result<String> {
 async fn latest(stage: &Stage, shell: &Shell, what: &str, good: impl Fn(&str) -> bool) -> Result<(Instant, String)> {
     let token = shell.get("TOKEN")?;
     let path = format!("/rules/{NAMESPACE}/{RULESET}/latest");
-    let [one, other] = stage.ports.caches.map(|port| Target {
-        port,
+    let [one, other] = stage.ports.caches.map(|ports| Target {
+        port: ports.service,
         path: &path,
         token,
     });

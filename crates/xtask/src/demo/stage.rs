@@ -10,7 +10,8 @@ use super::Args;
 use super::certificates;
 use super::poll::Target;
 use super::shell::Shell;
-use crate::cluster::{Cluster, port};
+use crate::actors;
+use crate::cluster::Cluster;
 use crate::program::{End, Program, Running};
 use crate::tools;
 use crate::workspace::{self, Build};
@@ -23,11 +24,8 @@ const WATCH: Duration = Duration::from_millis(100);
 
 /// The ports that all of them were given.
 pub(super) struct Ports {
-    grpc: u16,
-    pub(super) controller_health: u16,
-    pub(super) controller_metrics: u16,
-    pub(super) caches: [u16; 2],
-    caches_health: [u16; 2],
+    pub(super) controller: actors::Ports,
+    pub(super) caches: [actors::Ports; 2],
 }
 
 /// All of it. Dropping it ends every process.
@@ -84,21 +82,10 @@ impl Stage {
         };
         shell.export("CORE_RULE_SET", rules.join("rules/@owasp_crs"));
         certificates::create(&dir)?;
-        let [
-            grpc,
-            controller_health,
-            controller_metrics,
-            cache_0,
-            cache_1,
-            health_0,
-            health_1,
-        ] = port::free()?;
+        let [controller_ports, cache_0, cache_1] = actors::Ports::free()?;
         let ports = Ports {
-            grpc,
-            controller_health,
-            controller_metrics,
+            controller: controller_ports,
             caches: [cache_0, cache_1],
-            caches_health: [health_0, health_1],
         };
         let end = if args.keep {
             End::TerminateUnlessDetached
@@ -124,19 +111,9 @@ impl Stage {
 
     /// Starts the controller, and waits until it is ready.
     pub(super) async fn start_controller(&self) -> Result<()> {
-        let Ports {
-            grpc,
-            controller_health,
-            controller_metrics,
-            ..
-        } = self.ports;
         let [kubeconfig, _] = &self.kubeconfigs;
         let [binary, _] = &self.binaries;
-        let controller = Program::ended_by(self.end, binary)
-            .arg(format!("--grpc-bind-address=127.0.0.1:{grpc}"))
-            .arg(format!("--health-probe-bind-address=127.0.0.1:{controller_health}"))
-            .arg(format!("--metrics-bind-address=127.0.0.1:{controller_metrics}"))
-            .arg(format!("--tls-dir={}", self.dir.join("coraza-controller").display()));
+        let controller = actors::controller(Program::ended_by(self.end, binary), self.ports.controller, &self.dir);
         // The Lease is where the rights are: an operator that is already in the cluster has its own in coraza-system.
         let namespace = if self.own_cluster() { "coraza-system" } else { NAMESPACE };
         let controller = self
@@ -146,23 +123,16 @@ impl Stage {
             .env("POD_NAMESPACE", namespace)
             .env("POD_NAME", "coraza-controller-0");
         self.start("coraza-controller-0", controller)?;
-        self.ready(controller_health).await
+        self.ready(self.ports.controller.health).await
     }
 
     /// Starts both caches, and waits until they are ready.
     pub(super) async fn start_caches(&self) -> Result<()> {
         let [_, kubeconfig] = &self.kubeconfigs;
         let [_, binary] = &self.binaries;
-        for (name, (port, health)) in ["coraza-cache-0", "coraza-cache-1"]
-            .into_iter()
-            .zip(self.ports.caches.into_iter().zip(self.ports.caches_health))
-        {
-            let cache = Program::ended_by(self.end, binary)
-                .arg(format!("--controller-address=127.0.0.1:{}", self.ports.grpc))
-                .arg("--cache-server-bind-address=127.0.0.1")
-                .arg(format!("--cache-server-port={port}"))
-                .arg(format!("--health-probe-bind-address=127.0.0.1:{health}"))
-                .arg(format!("--tls-dir={}", self.dir.join("coraza-cache").display()));
+        for (name, ports) in ["coraza-cache-0", "coraza-cache-1"].into_iter().zip(self.ports.caches) {
+            let cache = Program::ended_by(self.end, binary);
+            let cache = actors::cache(cache, ports, self.ports.controller.service, &self.dir);
             self.start(
                 name,
                 self.shell
@@ -171,8 +141,8 @@ impl Stage {
                     .env("POD_NAME", name),
             )?;
         }
-        for health in self.ports.caches_health {
-            self.ready(health).await?;
+        for ports in self.ports.caches {
+            self.ready(ports.health).await?;
         }
         Ok(())
     }
