@@ -129,7 +129,7 @@ fn variables_hold_what_the_wire_says() {
             ("Host", "example.com:8080"),
             ("Content-Type", "application/x-www-form-urlencoded"),
             ("Cookie", "sid=%41; theme=dark"),
-            ("Authorization", "Basic abc"),
+            ("Authorization", "Basic dXNlcjpwYXNz"),
         ],
         body: b"a=3&post=x%00y",
         status: 404,
@@ -152,6 +152,7 @@ fn variables_hold_what_the_wire_says() {
         ("REMOTE_ADDR", 1, "192.0.2.7"),
         ("REMOTE_PORT", 1, "4711"),
         ("AUTH_TYPE", 1, "Basic"),
+        ("REMOTE_USER", 1, "user"),
         ("UNIQUE_ID", 1, "one"),
         ("TIME_YEAR", 1, "2000"),
         ("REQUEST_HEADERS:host", 1, "example.com:8080"),
@@ -309,6 +310,10 @@ fn chains_match_together_but_act_apart() {
     assert_eq!(report.interruption.map(|interruption| interruption.status), Some(403));
     check(rules, &get("/?a=xz"), &[2]);
     check(rules, &get("/?a=x"), &[]);
+    let status = "SecRule ARGS:a \"@streq x\" \"id:1,phase:1,deny,chain\"\nSecRule ARGS:b \"@streq y\" \"status:410\"
+        SecRule MATCHED_VAR|MATCHED_VAR_NAME \"@rx .\" \"id:2,phase:1,pass\"";
+    assert_eq!(run(status, &get("/?a=x&b=y")).interruption.unwrap().status, 410);
+    check(status, &get("/?a=x"), &[]);
 }
 
 #[test]
@@ -512,6 +517,8 @@ fn bodies_over_the_limit_are_cut_or_refused() {
     };
     check(&response("ProcessPartial"), &page, &[1, 2]);
     assert_eq!(run(&response("Reject"), &page).interruption.unwrap().status, 500);
+    let unlisted = response("ProcessPartial").replace("SecResponseBodyMimeType text/html", "");
+    check(&unlisted, &page, &[1, 2]);
     let picture = Exchange {
         response_headers: &[("Content-Type", "image/png")],
         ..page

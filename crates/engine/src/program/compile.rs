@@ -169,7 +169,7 @@ impl Compilation<'_> {
             location: starter.location,
             members: members.into_boxed_slice(),
             disruptive,
-            status: rule.status().and_then(|status| u16::try_from(status).ok()),
+            status: status(rule).and_then(|status| u16::try_from(status).ok()),
             logging: rule.logging(),
             skip: number(actions, ActionName::Skip).unwrap_or_default() as usize,
             jump: None,
@@ -323,6 +323,13 @@ fn transformations(defaults: Option<&Actions>, own: &Actions) -> Box<[Transforma
         }
     }
     list.into_boxed_slice()
+}
+
+/// The status that the chain names last, else that of the defaults.
+fn status(rule: &rules::Rule) -> Option<u32> {
+    let members = rule.members.iter().rev();
+    let mut own = members.filter_map(|member| number(&member.definition.actions, ActionName::Status));
+    own.next().or_else(|| rule.status())
 }
 
 fn number(actions: &Actions, name: ActionName) -> Option<u32> {

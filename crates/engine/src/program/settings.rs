@@ -4,6 +4,9 @@ use coraza_seclang::rules::{AuditEngine, AuditFormat, AuditParts, EngineMode, Li
 
 use crate::transformations::UnicodeMap;
 
+/// The types of response bodies that rules see where no directive names any: those of ModSecurity 2's manual.
+const DEFAULT_MIME_TYPES: [&[u8]; 2] = [b"text/plain", b"text/html"];
+
 /// How transactions are treated.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
@@ -93,6 +96,15 @@ impl Settings {
         let mut settings = Self::default();
         for (_, setting) in &rules.settings {
             settings.apply(setting);
+        }
+        let is_mime = |setting: &Setting| {
+            matches!(
+                setting,
+                Setting::ResponseBodyMimeTypes(_) | Setting::ResponseBodyMimeTypesClear
+            )
+        };
+        if !rules.settings.iter().any(|(_, setting)| is_mime(setting)) {
+            settings.response_mime_types = DEFAULT_MIME_TYPES.map(Box::from).into();
         }
         settings
     }

@@ -82,6 +82,10 @@ impl State {
             self.meter.charge(1);
             matches |= self.value(rule, member, &value, scratch);
         }
+        if !matches {
+            self.variables.set(Variable::MatchedVar, *b"");
+            self.variables.set(Variable::MatchedVarName, *b"");
+        }
         matches
     }
 

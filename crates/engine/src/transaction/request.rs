@@ -72,9 +72,8 @@ impl State {
                 .set(Variable::ReqbodyProcessor, processor.name().as_bytes());
             let arguments = self.variables.collection(Variable::ArgsGet).count();
             let options = self.body_options(arguments);
-            let file_bytes = self.variables.request_body(processor, &body, &options);
+            let without_files = self.variables.request_body(processor, &body, &options);
             self.meter.charge(body.len() as u64);
-            let without_files = (body.len() as u64).saturating_sub(file_bytes);
             if without_files > self.program.settings().request_body_no_files_limit {
                 self.variables
                     .request_body_error("Request body without files is larger than the limit");

@@ -8,6 +8,7 @@ use crate::body::multipart::{self, UnmatchedBoundary};
 use crate::body::{self, Found};
 use crate::collection::Bytes;
 use crate::transaction::{Connection, RequestLine};
+use crate::transformations::{self, Effect, Transformation, UnicodeMap};
 
 impl Variables {
     /// Who speaks with whom.
@@ -52,7 +53,11 @@ impl Variables {
         match name.to_ascii_lowercase().as_slice() {
             b"host" => self.set(Variable::ServerName, host_name(value)),
             b"authorization" => {
-                let scheme = value.split(|byte| *byte == b' ').next().unwrap_or_default();
+                let mut words = value.splitn(2, |byte| *byte == b' ');
+                let scheme = words.next().unwrap_or_default();
+                if scheme.eq_ignore_ascii_case(b"basic") {
+                    self.set(Variable::RemoteUser, user(words.next().unwrap_or_default()));
+                }
                 self.set(Variable::AuthType, scheme);
             }
             b"cookie" => {
@@ -77,16 +82,20 @@ impl Variables {
         }
     }
 
-    /// What a body's processor finds. Returns how many bytes of it are files.
+    /// What a body's processor finds. Returns how many bytes it has without files; of a multipart body
+    /// only the headers of its parts and its arguments count.
     pub(crate) fn request_body(&mut self, processor: BodyProcessor, bytes: &[u8], options: &body::Options) -> u64 {
         let content_type = self
             .find(Variable::RequestHeaders, b"content-type")
             .cloned()
             .unwrap_or_default();
-        let mut file_bytes = 0;
+        let (mut file_bytes, mut part_bytes) = (0, 0);
         let outcome = body::process(processor, &content_type, bytes, options, &mut |found| {
-            if let Found::File(file) = found {
-                file_bytes += file.content.len() as u64;
+            match found {
+                Found::File(file) => file_bytes += file.content.len() as u64,
+                Found::Argument { value, .. } => part_bytes += value.len() as u64,
+                Found::PartHeader { line, .. } => part_bytes += line.len() as u64,
+                _ => {}
             }
             self.found(found, Variable::ArgsPost, Variable::Xml);
         });
@@ -100,7 +109,10 @@ impl Variables {
         if let Some(flags) = &outcome.multipart {
             self.multipart_flags(flags);
         }
-        file_bytes
+        match processor {
+            BodyProcessor::Multipart => part_bytes,
+            _ => bytes.len() as u64,
+        }
     }
 
     fn multipart_flags(&mut self, flags: &multipart::Flags) {
@@ -160,6 +172,23 @@ impl Variables {
             Found::XmlAttribute(value) => self.collection_mut(document).push(*b"//@*", value),
         }
     }
+}
+
+/// The user of Basic credentials.
+fn user(credentials: &[u8]) -> Vec<u8> {
+    let mut decoded = Vec::new();
+    let effect = transformations::apply(
+        Transformation::Base64Decode,
+        UnicodeMap::default(),
+        credentials.trim_ascii(),
+        &mut decoded,
+    );
+    let plain = if effect == Effect::Changed {
+        &decoded
+    } else {
+        credentials
+    };
+    plain.split(|byte| *byte == b':').next().unwrap_or_default().to_vec()
 }
 
 /// A `Host` header without its port.

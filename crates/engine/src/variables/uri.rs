@@ -3,7 +3,7 @@
 /// A request target in parts.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Target {
-    /// Decoded, without scheme and authority: `REQUEST_URI`.
+    /// Decoded, without scheme, authority and fragment: `REQUEST_URI`.
     pub(super) uri: Vec<u8>,
     /// The decoded path: `REQUEST_FILENAME`.
     pub(super) path: Vec<u8>,
@@ -21,7 +21,7 @@ impl Target {
             .unwrap_or_default();
         let path = before_fragment.get(..mark.unwrap_or(fragment)).unwrap_or_default();
         Self {
-            uri: decode(after_authority(raw)),
+            uri: decode(after_authority(before_fragment)),
             path: decode(after_authority(path)),
             query: query.to_vec(),
         }
@@ -80,8 +80,8 @@ mod tests {
             ("/", "/", "/", "", ""),
             ("", "", "", "", ""),
             ("*", "*", "*", "", "*"),
-            ("/a?b?c#d?e", "/a?b?c#d?e", "/a", "b?c", "a"),
-            ("/a#b?c", "/a#b?c", "/a", "", "a"),
+            ("/a?b?c#d?e", "/a?b?c", "/a", "b?c", "a"),
+            ("/a#b?c", "/a", "/a", "", "a"),
             ("/a%3fb?c", "/a?b?c", "/a?b", "c", "a?b"),
             ("http://host:80/a?b", "/a?b", "/a", "b", "a"),
             ("http://host", "http://host", "http://host", "", "host"),
