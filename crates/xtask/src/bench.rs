@@ -28,7 +28,7 @@ enum Suite {
     /// The compiler with the Core Rule Set: cold, and after the edit of one source
     Compile,
     /// A cluster, a controller and two caches: from the edit of a RuleSource to both caches, memory, a new cache
-    Delivery,
+    Delivery(delivery::Args),
     /// Many RuleSets, each the Core Rule Set and a source of its own: memory, a new cache
     Scale(scale::Args),
 }
@@ -38,12 +38,12 @@ pub(crate) async fn run(args: &Args) -> Result<()> {
     match &args.suite {
         Some(Suite::Cache) => cache::measure().await,
         Some(Suite::Compile) => compile::measure().await,
-        Some(Suite::Delivery) => delivery::measure().await,
+        Some(Suite::Delivery(args)) => delivery::measure(args).await,
         Some(Suite::Scale(args)) => scale::measure(args).await,
         None => {
             cache::measure().await?;
             compile::measure().await?;
-            delivery::measure().await?;
+            delivery::measure(&delivery::Args::default()).await?;
             scale::measure(&scale::Args::default()).await
         }
     }

@@ -18,10 +18,25 @@ const NAMESPACE: &str = "bench";
 const SOURCE: &str = "request-913-scanner-detection";
 /// What is edited: a message.
 const MESSAGE: &str = "Found User-Agent associated with security scanner";
+/// Edits unless the command line says.
 const EDITS: usize = 100;
 const PATIENCE: Duration = Duration::from_secs(60);
 
-pub(super) async fn measure() -> Result<()> {
+/// How much is measured.
+#[derive(clap::Args)]
+pub(super) struct Args {
+    /// Edits, one after another; memory is looked at after them
+    #[arg(long, default_value_t = EDITS)]
+    edits: usize,
+}
+
+impl Default for Args {
+    fn default() -> Self {
+        Self { edits: EDITS }
+    }
+}
+
+pub(super) async fn measure(args: &Args) -> Result<()> {
     let mut fleet = Fleet::start().await?;
     fleet.add_cache().await?;
     fleet.add_cache().await?;
@@ -39,7 +54,7 @@ pub(super) async fn measure() -> Result<()> {
         .and_then(|object| object.pointer("/spec/rules")?.as_str())
         .context("the Core Rule Set has no source to edit")?;
     ensure!(rules.contains(MESSAGE), "the source to edit reads differently");
-    let times = edits(&fleet, rules).await?;
+    let times = edits(&fleet, rules, args.edits).await?;
     for (name, percent) in [("delivery/edit-p50", 50), ("delivery/edit-p99", 99)] {
         let time = percentile(&times, percent)?.as_secs_f64() * 1_000.0;
         println!("{}", Figure::alone(name, time, "ms", Target::AtMost(250.0)));
@@ -60,7 +75,7 @@ pub(super) async fn measure() -> Result<()> {
 }
 
 /// How long each edit took to be served by every cache, in rising order.
-async fn edits(fleet: &Fleet, rules: &str) -> Result<Vec<Duration>> {
+async fn edits(fleet: &Fleet, rules: &str, count: usize) -> Result<Vec<Duration>> {
     let authorization = fleet.authorization(NAMESPACE, RULESET).await?;
     let path = format!("/rules/{NAMESPACE}/{RULESET}/latest");
     let first = fleet.caches.first().context("no cache")?;
@@ -69,7 +84,7 @@ async fn edits(fleet: &Fleet, rules: &str) -> Result<Vec<Duration>> {
         .etag()?
         .to_owned();
     let mut times = Vec::new();
-    for edit in 0..EDITS {
+    for edit in 0..count {
         let headers = format!("{authorization}Prefer: wait=60\r\nIf-None-Match: {etag}\r\n");
         let mut polls = JoinSet::new();
         for cache in &fleet.caches {

@@ -16,7 +16,7 @@ pub(super) struct Args {
     /// RuleSets in all
     #[arg(long, default_value_t = 1_000)]
     rulesets: usize,
-    /// Namespaces that they are spread over: 50 RuleSets of 0.9 MiB each fit the default of --max-namespace-bytes
+    /// Namespaces that they are spread over: 50 RuleSets of 0.6 MiB each fit the default of --max-namespace-bytes
     #[arg(long, default_value_t = 20)]
     namespaces: usize,
     /// Caches that are there while they are made; one more is started afterwards
