@@ -1,5 +1,6 @@
 //! The API server: clients, what has to be installed in it, and taking it away.
 
+use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
@@ -56,26 +57,50 @@ pub async fn install() {
     static INSTALLED: OnceCell<()> = OnceCell::const_new();
     INSTALLED
         .get_or_init(|| async {
-            for path in ["deploy/crds", "deploy/rbac.yaml"] {
-                let path = checkout(path);
-                kubectl(&[
-                    "apply",
-                    "--server-side",
-                    "--force-conflicts",
-                    "--filename",
-                    &path.to_string_lossy(),
-                ]);
-            }
             let crds = checkout("deploy/crds");
-            kubectl(&[
-                "wait",
-                "--for=condition=Established",
-                "--timeout=30s",
-                "--filename",
-                &crds.to_string_lossy(),
-            ]);
+            apply(&[&crds, &checkout("deploy/rbac.yaml")]);
+            established(&[&crds]);
         })
         .await;
+}
+
+/// Installs the CRDs of the Gateway API and of Istio, once per process. They stay for the suites that follow.
+///
+/// # Panics
+/// If the API server refuses them.
+pub async fn install_mesh() {
+    static INSTALLED: OnceCell<()> = OnceCell::const_new();
+    INSTALLED
+        .get_or_init(|| async {
+            let environment = environment();
+            let crds = [environment.gateway_api_crds.as_path(), &environment.istio_crds];
+            apply(&crds);
+            kubectl(&["wait", "--for=condition=Established", "--timeout=30s", "crd", "--all"]);
+        })
+        .await;
+}
+
+/// Creates or changes what is in these files and folders.
+///
+/// # Panics
+/// If the API server refuses it.
+pub fn apply(paths: &[&Path]) {
+    on_files(&["apply", "--server-side", "--force-conflicts"], paths);
+}
+
+fn established(paths: &[&Path]) {
+    on_files(&["wait", "--for=condition=Established", "--timeout=30s"], paths);
+}
+
+fn on_files(command: &[&str], paths: &[&Path]) {
+    let files = paths.iter().map(|path| format!("--filename={}", path.display()));
+    let files: Vec<String> = files.collect();
+    let all: Vec<&str> = command
+        .iter()
+        .copied()
+        .chain(files.iter().map(String::as_str))
+        .collect();
+    kubectl(&all);
 }
 
 /// The time in which the API server is away. Dropping it, as a test that fails does, brings it back for those that follow.

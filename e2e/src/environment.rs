@@ -20,6 +20,12 @@ pub struct Environment {
     pub xtask: PathBuf,
     /// The folder of the Core Rule Set's Go module.
     pub core_rule_set: PathBuf,
+    /// The folder with the Gateway API's CRDs.
+    pub gateway_api_crds: PathBuf,
+    /// The file with Istio's CRDs.
+    pub istio_crds: PathBuf,
+    /// `envoy`
+    pub envoy: PathBuf,
     /// Where the logs of the processes go.
     pub logs: PathBuf,
 }
@@ -67,6 +73,9 @@ pub fn environment() -> &'static Environment {
             kubectl_plugin: path("CORAZA_E2E_KUBECTL_PLUGIN"),
             xtask: path("CORAZA_E2E_XTASK"),
             core_rule_set: path("CORAZA_CORE_RULE_SET"),
+            gateway_api_crds: path("CORAZA_E2E_GATEWAY_API_CRDS"),
+            istio_crds: path("CORAZA_E2E_ISTIO_CRDS"),
+            envoy: path("CORAZA_E2E_ENVOY"),
             logs: path("CORAZA_E2E_LOGS"),
         }
     })

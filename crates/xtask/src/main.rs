@@ -36,8 +36,8 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Provide the tools that tests and the demo need (Kubernetes, etcd, the Core Rule Set) and print where they are
-    Tools,
+    /// Provide the tools that tests and the demo need (Kubernetes, Istio, Envoy, …) and print where they are
+    Tools(tools::Args),
     /// Write what is generated from code: the CRDs and the gRPC code
     Generate(generate::Args),
     /// Run a Kubernetes API server on loopback
@@ -78,7 +78,7 @@ async fn main() -> ExitCode {
 
 async fn run(command: Command) -> Result<()> {
     match command {
-        Command::Tools => tools::print().await,
+        Command::Tools(args) => tools::print(&args).await,
         Command::Generate(args) => generate::run(&args).await,
         Command::Cluster(args) => cluster::run(args).await,
         Command::Test(args) => test::run(&args).await,

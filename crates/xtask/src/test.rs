@@ -18,6 +18,7 @@ use anyhow::{Context, Result, bail};
 use self::counts::Counts;
 use self::suite::{Runner, Selection, Suite};
 use crate::cluster::Cluster;
+use crate::tools;
 use crate::workspace::{self, Build, Tests};
 
 /// The longest that a suite may take; the slowest takes a tenth of it.
@@ -122,8 +123,14 @@ async fn environment(
         ("CORAZA_E2E_KUBECTL_PLUGIN", build.program("kubectl-coraza")?.into()),
         ("CORAZA_E2E_XTASK", build.program("xtask")?.into()),
         ("CORAZA_E2E_LOGS", logs.into()),
-        // Go's module cache answers: this asks the network once per machine.
-        ("CORAZA_CORE_RULE_SET", crate::tools::core_rule_set().await?.into()),
+        // Go's module cache answers these: they ask the network once per machine.
+        ("CORAZA_CORE_RULE_SET", tools::core_rule_set().await?.into()),
+        (
+            "CORAZA_E2E_GATEWAY_API_CRDS",
+            tools::istio::gateway_api_crds().await?.into(),
+        ),
+        ("CORAZA_E2E_ISTIO_CRDS", tools::istio::crds().await?.into()),
+        ("CORAZA_E2E_ENVOY", tools::envoy::provide().await?.into()),
     ]))
 }
 

@@ -1,15 +1,17 @@
-//! Tools of others that tests and the demo need: what the user points at, else a build of a pinned version, kept in the user's cache directory.
+//! Tools of others that tests and the demo need: what the user points at, else a pinned version, built or fetched into the user's cache directory.
 //!
 //! A tool that should build and doesn't is an error, never a reason to skip.
 
 pub(crate) mod debian;
+pub(crate) mod envoy;
 mod go;
+pub(crate) mod istio;
 mod store;
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, bail};
-use serde::Deserialize;
+use anyhow::{Result, bail, ensure};
+use clap::ValueEnum;
 
 use self::go::GoTool;
 use self::store::Store;
@@ -19,7 +21,7 @@ use crate::workspace;
 const KUBERNETES: GoTool = GoTool {
     name: "kubernetes",
     version: "1.37.2",
-    package: ".",
+    packages: &["."],
     // Without these the API server says that it is v0.0.0-master, and kubectl warns about the skew.
     ldflags: "-s -w -X k8s.io/component-base/version.gitVersion=v1.37.2 -X k8s.io/component-base/version.gitMajor=1 \
               -X k8s.io/component-base/version.gitMinor=37 -X k8s.io/client-go/pkg/version.gitVersion=v1.37.2",
@@ -37,10 +39,19 @@ const KUBERNETES: GoTool = GoTool {
 const ETCD: GoTool = GoTool {
     name: "etcd",
     version: "3.7.3",
-    package: "go.etcd.io/etcd/server/v3",
+    packages: &["go.etcd.io/etcd/server/v3"],
     ldflags: "-s -w",
     names: &["etcd"],
     cold_minutes: 2,
+};
+
+const HELM: GoTool = GoTool {
+    name: "helm",
+    version: "4.3.1",
+    packages: &["helm.sh/helm/v4/cmd/helm"],
+    ldflags: "-s -w -X helm.sh/helm/v4/internal/version.version=v4.3.1",
+    names: &["helm"],
+    cold_minutes: 5,
 };
 
 /// The rules that the demo and the tests serve.
@@ -95,36 +106,96 @@ fn assets_of(folder: &Path) -> Result<ClusterTools> {
     })
 }
 
-/// What `go mod download -json` says of a module; the rest of it is of no interest here.
-#[derive(Deserialize)]
-struct DownloadedModule {
-    #[serde(rename = "Dir")]
-    dir: PathBuf,
-}
-
-/// The folder of the Core Rule Set's Go module: its rules are in `rules/@owasp_crs`. Go checks it against the committed go.sum.
+/// The folder of the Core Rule Set's Go module: its rules are in `rules/@owasp_crs`.
 pub(crate) async fn core_rule_set() -> Result<PathBuf> {
-    let json = go::command("coreruleset")?
-        .args(["mod", "download", "-json", CORE_RULE_SET])
-        .stdout()
-        .await?;
-    let module: DownloadedModule =
-        serde_json::from_str(&json).context("failed to read what `go mod download -json` printed")?;
-    Ok(module.dir)
+    go::module("coreruleset", CORE_RULE_SET).await
 }
 
-/// `cargo xtask tools`: provides everything and says where it is.
-pub(crate) async fn print() -> Result<()> {
-    let tools = cluster().await?;
-    println!("core rule set            {}", core_rule_set().await?.display());
-    println!("etcd                     {}", tools.etcd.display());
-    println!("kube-apiserver           {}", tools.apiserver.display());
-    match tools.controller_manager {
-        Some(path) => println!("kube-controller-manager  {}", path.display()),
-        None => println!("kube-controller-manager  none: {KUBEBUILDER_ASSETS} has none"),
+/// Helm: what `HELM_BIN` says, else built.
+pub(crate) async fn helm() -> Result<PathBuf> {
+    match override_by("HELM_BIN")? {
+        Some(helm) => Ok(helm),
+        None => Ok(HELM.provide(&Store::of_user()?).await?.join("helm")),
     }
-    println!("kubectl                  {}", tools.kubectl.display());
+}
+
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// Only these
+    #[arg(value_enum, value_name = "TOOL")]
+    only: Vec<Tool>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Tool {
+    /// The rules that the demo and the tests serve
+    CoreRuleSet,
+    /// etcd and Kubernetes
+    Kubernetes,
+    /// The CRDs of the Gateway API
+    GatewayApi,
+    /// istiod, pilot-agent, Istio's CRDs
+    Istio,
+    /// Envoy
+    Envoy,
+    /// Helm
+    Helm,
+}
+
+/// `cargo xtask tools`: provides what was asked for, quick ones first, and says where it is.
+pub(crate) async fn print(args: &Args) -> Result<()> {
+    let all = Tool::value_variants();
+    for tool in all
+        .iter()
+        .filter(|tool| args.only.is_empty() || args.only.contains(tool))
+    {
+        for (name, path) in tool.provide().await? {
+            println!("{name:24} {}", path.display());
+        }
+    }
     Ok(())
+}
+
+impl Tool {
+    /// What it is made of, by name.
+    async fn provide(self) -> Result<Vec<(&'static str, PathBuf)>> {
+        Ok(match self {
+            Self::CoreRuleSet => vec![("core rule set", core_rule_set().await?)],
+            Self::Kubernetes => {
+                let tools = cluster().await?;
+                let mut all = vec![
+                    ("etcd", tools.etcd),
+                    ("kube-apiserver", tools.apiserver),
+                    ("kubectl", tools.kubectl),
+                ];
+                all.extend(tools.controller_manager.map(|path| ("kube-controller-manager", path)));
+                all
+            }
+            Self::GatewayApi => vec![("Gateway API CRDs", istio::gateway_api_crds().await?)],
+            Self::Istio => {
+                let tools = istio::provide().await?;
+                vec![
+                    ("istiod", tools.istiod),
+                    ("pilot-agent", tools.agent),
+                    ("Istio CRDs", istio::crds().await?),
+                ]
+            }
+            Self::Envoy => vec![("envoy", envoy::provide().await?)],
+            Self::Helm => vec![("helm", helm().await?)],
+        })
+    }
+}
+
+/// The program that a variable points at, if it is set.
+fn override_by(variable: &str) -> Result<Option<PathBuf>> {
+    let Some(path) = std::env::var_os(variable)
+        .filter(|path| !path.is_empty())
+        .map(PathBuf::from)
+    else {
+        return Ok(None);
+    };
+    ensure!(path.is_file(), "{variable} is {}, which is no file", path.display());
+    Ok(Some(path))
 }
 
 /// The committed folder of a tool: its go.mod and go.sum pin and verify all that goes into it.

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use indicatif::{ProgressBar, ProgressStyle};
+use serde::Deserialize;
 use sha2::{Digest, Sha256};
 use tokio::io::{AsyncBufReadExt, BufReader};
 
@@ -20,7 +21,8 @@ pub(crate) struct GoTool {
     /// Its folder under `tools/`, in the store, and the binary's name.
     pub(crate) name: &'static str,
     pub(crate) version: &'static str,
-    pub(crate) package: &'static str,
+    /// One, which gets the tool's name, or several, each with a name of its own.
+    pub(crate) packages: &'static [&'static str],
     /// One flag set for every build: another would miss Go's build cache and cost all the minutes again.
     pub(crate) ldflags: &'static str,
     /// The names to call it by.
@@ -51,7 +53,9 @@ impl GoTool {
                 digest.update(bytes);
             }
         }
-        digest.update(self.package);
+        for package in self.packages {
+            digest.update(package);
+        }
         digest.update(self.ldflags);
         let digest = digest.finalize();
         let short: String = digest.iter().take(6).map(|byte| format!("{byte:02x}")).collect();
@@ -65,11 +69,16 @@ impl GoTool {
         );
         let started = Instant::now();
         let packages = command(self.name)?
-            .args(["list", "-mod=readonly", "-deps", self.package])
+            .args(["list", "-mod=readonly", "-deps"])
+            .args(self.packages)
             .stdout()
             .await?
             .lines()
             .count();
+        let output = match self.packages {
+            [_] => folder.join(self.name),
+            _ => folder.to_owned(),
+        };
         let build = command(self.name)?
             .args([
                 "build",
@@ -80,10 +89,10 @@ impl GoTool {
                 self.ldflags,
                 "-o",
             ])
-            .arg(folder.join(self.name))
-            .arg(self.package);
+            .arg(output)
+            .args(self.packages);
         self.show(build, packages, started).await?;
-        for name in self.names.iter().filter(|name| **name != self.name) {
+        for name in self.names.iter().filter(|name| !folder.join(name).exists()) {
             std::os::unix::fs::symlink(self.name, folder.join(name))?;
         }
         eprintln!("{} {}: built in {:.0?}", self.name, self.version, started.elapsed());
@@ -127,6 +136,24 @@ impl GoTool {
         }
         Ok(())
     }
+}
+
+/// What `go mod download -json` says of a module; the rest of it is of no interest here.
+#[derive(Deserialize)]
+struct DownloadedModule {
+    #[serde(rename = "Dir")]
+    dir: PathBuf,
+}
+
+/// The folder of a module that a recipe requires, in Go's module cache. Go checks it against the recipe's go.sum.
+pub(super) async fn module(recipe: &str, module: &str) -> Result<PathBuf> {
+    let json = command(recipe)?
+        .args(["mod", "download", "-json", module])
+        .stdout()
+        .await?;
+    let module: DownloadedModule =
+        serde_json::from_str(&json).context("failed to read what `go mod download -json` printed")?;
+    Ok(module.dir)
 }
 
 /// The go command in a tool's folder, untouched by the user's settings that would change what is built.
