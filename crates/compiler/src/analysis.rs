@@ -6,7 +6,7 @@ use coraza_seclang::rules::{Template, Variable};
 use coraza_seclang::{Diagnostic, Kind, Parsed, Severity, Span};
 
 use crate::bounds::MAX_SOURCE_PATTERN_STEPS;
-use crate::pattern::{PatternUse, Verdict, patterns};
+use crate::pattern::{Verdict, patterns};
 
 /// A source, parsed, with its patterns judged.
 #[derive(Debug)]
@@ -32,25 +32,23 @@ impl Analysis {
         };
         let parsed = Arc::clone(&analysis.parsed);
         for pattern in parsed.directives.iter().flat_map(|directive| patterns(&directive.kind)) {
-            match pattern {
-                PatternUse::Dynamic(template) => analysis.pattern_findings.extend(injectable(template)),
-                PatternUse::Static(text) => {
-                    let verdict = verdict(text);
-                    analysis.pattern_steps = analysis.pattern_steps.saturating_add(verdict.steps);
-                    analysis.pattern_findings.extend(verdict.error.as_ref().map(|error| {
-                        Diagnostic::error(
-                            Kind::InvalidPattern,
-                            text.locate(error.span.clone()),
-                            format!("regular expression: {error}"),
-                        )
-                        .hint(error.hint())
-                    }));
-                    analysis._verdicts.push(verdict);
-                    if analysis.pattern_steps > MAX_SOURCE_PATTERN_STEPS {
-                        analysis.pattern_findings.push(too_much(text.span));
-                        break;
-                    }
+            let pattern = match pattern.compilable() {
+                Ok(pattern) => pattern,
+                Err(template) => {
+                    analysis.pattern_findings.extend(injectable(template));
+                    continue;
                 }
+            };
+            let verdict = verdict(&pattern.text);
+            analysis.pattern_steps = analysis.pattern_steps.saturating_add(verdict.steps);
+            analysis.pattern_findings.extend(verdict.error.as_ref().map(|error| {
+                let message = format!("regular expression: {error}");
+                Diagnostic::error(Kind::InvalidPattern, pattern.locate(&error.span), message).hint(error.hint())
+            }));
+            analysis._verdicts.push(verdict);
+            if analysis.pattern_steps > MAX_SOURCE_PATTERN_STEPS {
+                analysis.pattern_findings.push(too_much(pattern.span()));
+                break;
             }
         }
         analysis

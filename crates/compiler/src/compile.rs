@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use coraza_ruleset::{Content, Digest, Limits};
+use coraza_engine::Program;
+use coraza_ruleset::{Content, DataFiles, Digest, Limits};
 use coraza_seclang::rules::Rules;
 use coraza_seclang::{Diagnostic, Kind, Severity, SourceDiagnostic, SourceId, Span, lower};
 
@@ -96,6 +97,13 @@ impl Compiler {
         findings.extend(syntax);
         findings.extend(of_sources(&analyses, |analysis| &analysis.pattern_findings));
         findings.extend(check(&aggregate, &rules, &ruleset.data_files));
+        findings.extend(enforceable(
+            &self.memo,
+            &rules,
+            &ruleset.data_files,
+            options.profile,
+            &findings,
+        ));
         if has_errors(&findings) {
             return Err(CompileError::InvalidRuleSet {
                 diagnostics: aggregate.locate(findings),
@@ -171,6 +179,43 @@ fn analyze(memo: &Memo, aggregate: &Aggregate<'_>, bounds: Bounds) -> Result<Vec
         return Err(CompileError::InvalidRuleSet { diagnostics });
     }
     Ok(analyses)
+}
+
+/// What our engine can't do of what the rules ask for: it would refuse all of them. What was found already isn't told again, and
+/// after patterns that take too much to compile none is compiled for this.
+fn enforceable(
+    memo: &Memo,
+    rules: &Rules,
+    data_files: &DataFiles,
+    profile: Profile,
+    known: &[SourceDiagnostic],
+) -> Vec<SourceDiagnostic> {
+    let is_known = |kind| {
+        let mut errors = known
+            .iter()
+            .filter(|finding| finding.diagnostic.severity == Severity::Error);
+        errors.any(|finding| finding.diagnostic.kind == kind)
+    };
+    if profile != Profile::Native || is_known(Kind::TooLarge) {
+        return Vec::new();
+    }
+    let engine = coraza_engine::Options {
+        files: &Files(data_files),
+        ..coraza_engine::Options::default()
+    };
+    let verdict = |pattern: &[u8]| memo.verdict(pattern).error.clone().map_or(Ok(()), Err);
+    let mut findings = Program::check(rules, &engine, &verdict).err().unwrap_or_default();
+    findings.retain(|finding| !is_known(finding.diagnostic.kind));
+    findings
+}
+
+/// The RuleSet's data files, as the engine asks for them.
+struct Files<'a>(&'a DataFiles);
+
+impl coraza_engine::DataFiles for Files<'_> {
+    fn read(&self, name: &[u8]) -> Option<&[u8]> {
+        self.0.get(std::str::from_utf8(name).ok()?).map(AsRef::as_ref)
+    }
 }
 
 /// The rules that the data plane can't run, by number, if that is allowed.

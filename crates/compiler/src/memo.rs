@@ -62,7 +62,8 @@ impl Memo {
         analysis
     }
 
-    fn verdict(&self, pattern: &[u8]) -> Arc<crate::pattern::Verdict> {
+    /// The verdict on a pattern.
+    pub(crate) fn verdict(&self, pattern: &[u8]) -> Arc<crate::pattern::Verdict> {
         if let Some(verdict) = lock(&self.verdicts).find(pattern) {
             return verdict;
         }

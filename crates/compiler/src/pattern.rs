@@ -1,8 +1,11 @@
 //! Which regular expressions a directive has, and the verdict on one: whether it compiles, and how much work that took.
 
-use coraza_engine::pattern::{ErrorKind, Limits, Pattern, PatternError};
-use coraza_seclang::DirectiveKind;
-use coraza_seclang::rules::{Actions, Ctl, Operand, Selector, Setting, Target, Template, Text, Value};
+use std::borrow::Cow;
+use std::ops::Range;
+
+use coraza_engine::pattern::{self, ErrorKind, Limits, Pattern, PatternError};
+use coraza_seclang::rules::{Actions, Ctl, Operand, Selector, Target, Template, Text, Value};
+use coraza_seclang::{DirectiveKind, Span};
 
 /// What a byte of a pattern's text costs against a byte of its automaton, measured: parsing is that much slower.
 const STEPS_PER_BYTE: usize = 16;
@@ -46,8 +49,51 @@ impl Verdict {
 pub(crate) enum PatternUse<'d> {
     /// The same for every transaction.
     Static(&'d Text),
+    /// That of a selector.
+    Selector(&'d Text),
     /// One with macros, which is known only per transaction.
     Dynamic(&'d Template),
+}
+
+/// A regular expression as the engine compiles it.
+#[derive(Debug)]
+pub(crate) struct Compilable<'d> {
+    /// Its text, with the flags that it is compiled with.
+    pub(crate) text: Cow<'d, [u8]>,
+    written: &'d Text,
+    flags: usize,
+}
+
+impl<'d> PatternUse<'d> {
+    /// What is compiled at load.
+    pub(crate) fn compilable(self) -> Result<Compilable<'d>, &'d Template> {
+        match self {
+            Self::Static(written) => Ok(Compilable {
+                text: Cow::Borrowed(&written.bytes),
+                written,
+                flags: 0,
+            }),
+            Self::Selector(written) => Ok(Compilable {
+                text: Cow::Owned(pattern::of_selector(written)),
+                written,
+                flags: pattern::SELECTOR_FLAGS.len(),
+            }),
+            Self::Dynamic(template) => Err(template),
+        }
+    }
+}
+
+impl Compilable<'_> {
+    /// Where a part of the compiled text stands in the source.
+    pub(crate) fn locate(&self, part: &Range<usize>) -> Span {
+        let written = |at: usize| at.saturating_sub(self.flags);
+        self.written.locate(written(part.start)..written(part.end))
+    }
+
+    /// The whole of it.
+    pub(crate) fn span(&self) -> Span {
+        self.written.span
+    }
 }
 
 /// The regular expressions of a directive, in order.
@@ -72,7 +118,6 @@ pub(crate) fn patterns(directive: &DirectiveKind) -> Vec<PatternUse<'_>> {
             of_targets(&update.targets, &mut found);
             of_targets(update.replaced.as_deref().unwrap_or_default(), &mut found);
         }
-        DirectiveKind::Setting(Setting::AuditLogRelevantStatus(pattern)) => found.push(PatternUse::Static(pattern)),
         DirectiveKind::BrokenRule { .. }
         | DirectiveKind::Marker(_)
         | DirectiveKind::Remove(_)
@@ -93,7 +138,7 @@ fn of_actions<'d>(actions: &'d Actions, found: &mut Vec<PatternUse<'d>>) {
 
 fn of_targets<'d>(targets: &'d [Target], found: &mut Vec<PatternUse<'d>>) {
     found.extend(targets.iter().filter_map(|target| match &target.selector {
-        Selector::Pattern(pattern) => Some(PatternUse::Static(pattern)),
+        Selector::Pattern(pattern) => Some(PatternUse::Selector(pattern)),
         Selector::All | Selector::Key(_) | Selector::Path(_) => None,
     }));
 }

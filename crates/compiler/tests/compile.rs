@@ -3,6 +3,7 @@
     clippy::expect_used,
     clippy::panic,
     clippy::indexing_slicing,
+    clippy::print_stdout,
     reason = "a test states what must hold by unwrapping it"
 )]
 
@@ -246,6 +247,83 @@ fn what_is_wrong_with_all_sources_together_is_found_where_it_is() {
             "{text}"
         );
     }
+}
+
+/// What parses but can't be enforced: the engine's own refusals, located like any other finding.
+#[test]
+fn rules_that_the_engine_would_not_run_are_refused() {
+    let cases: &[(&str, (u32, u32), &str)] = &[
+        (
+            "SecRule ENV:PATH a \"id:9,phase:2,deny\"",
+            (1, 9),
+            "`ENV` is not supported",
+        ),
+        (
+            "\nSecRule XML:/a/b x \"id:9,phase:2,deny\"",
+            (2, 9),
+            "the path `/a/b` is not supported",
+        ),
+        (
+            "SecRule ARGS \"@fuzzyHash x 1\" \"id:9,phase:2,deny\"",
+            (1, 15),
+            "`@fuzzyHash` is not supported",
+        ),
+        (
+            "SecAction \"id:9,phase:2,proxy:'http://elsewhere'\"",
+            (1, 25),
+            "`proxy` is not supported",
+        ),
+        ("SecRuleUpdateTargetById 3 ENV", (1, 1), "`ENV` is not supported"),
+    ];
+    for (text, place, message) in cases {
+        let diagnostics = invalid(&with(text));
+        let [finding] = &diagnostics.list[..] else {
+            panic!("{text}: {diagnostics}")
+        };
+        assert_eq!(
+            (&*finding.source, (finding.line, finding.column)),
+            ("extra", *place),
+            "{diagnostics}"
+        );
+        assert!(finding.message.contains(message), "{text}: {}", finding.message);
+        assert!(finding.rendered.contains('^'), "{}", finding.rendered);
+        let elsewhere = Options {
+            profile: Profile::Wasm,
+            ..Options::default()
+        };
+        let compilation = Compiler::new().compile(&with(text), &elsewhere);
+        assert!(compilation.is_ok(), "another engine may do it: {compilation:?}");
+    }
+}
+
+#[test]
+fn recommended_configurations_compile_as_they_are() {
+    let status = compile(&with("SecAuditLogRelevantStatus \"^(?:5|4(?!04))\"")).expect("look-ahead over a status");
+    assert!(status.warnings.is_empty(), "{}", status.warnings);
+    let shared = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data/modsecurity");
+    for name in ["modsecurity.conf-recommended", "coraza.conf-recommended"] {
+        let Ok(text) = std::fs::read_to_string(shared.join(name)) else {
+            println!("skipped: {name} absent");
+            continue;
+        };
+        let compilation = compile(&with(&text));
+        assert!(compilation.is_ok(), "{name}: {compilation:?}");
+    }
+}
+
+/// A selector's pattern is compiled for letters of any case, which takes more memory than the pattern as it is written.
+#[test]
+fn a_pattern_is_judged_as_it_is_compiled() {
+    let pattern = "a{30000}";
+    assert!(compile(&with(&format!("SecRule ARGS \"@rx {pattern}\" \"id:9,phase:2,deny\""))).is_ok());
+    let diagnostics = invalid(&with(&format!("SecRule ARGS:/{pattern}/ x \"id:9,phase:2,deny\"")));
+    let [finding] = &diagnostics.list[..] else {
+        panic!("{diagnostics}")
+    };
+    assert!(
+        finding.message.contains("the compiled pattern takes more than"),
+        "{diagnostics}"
+    );
 }
 
 #[test]

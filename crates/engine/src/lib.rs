@@ -29,6 +29,7 @@
 //! No IO, no clock, no threads: the same crate runs in the controller, in the command line and as WebAssembly in Envoy.
 
 mod actions;
+mod audit;
 pub mod body;
 mod collection;
 pub mod detect;
@@ -43,7 +44,7 @@ mod variables;
 
 pub use event::MatchedRule;
 pub use interruption::{Cause, Disruption, Interruption};
-pub use program::{BodySettings, DataFiles, Options, Program, Settings};
+pub use program::{BodySettings, DataFiles, Options, Program, ProgramBuilder, Settings};
 pub use transaction::Transaction;
 
 #[cfg(test)]

@@ -6,6 +6,7 @@
 //! [`detect`](crate::detect); `noMatch` and `unconditionalMatch` need no code.
 
 pub mod identity;
+pub(crate) mod list;
 pub mod networks;
 pub mod number;
 pub mod text;

@@ -12,6 +12,7 @@ mod error;
 mod group;
 mod limits;
 mod locate;
+mod status;
 mod translate;
 
 use regex_automata::Input;
@@ -23,6 +24,7 @@ use regex_syntax::hir::Hir;
 pub use error::{ErrorKind, PatternError};
 pub use limits::Limits;
 pub use locate::{Locator, LocatorCache, MAX_GROUPS};
+pub(crate) use status::Statuses;
 
 /// A compiled regular expression. It answers whether it matches; where, and what its groups held, is built on demand from the
 /// same text by those who need it.
@@ -101,6 +103,15 @@ impl Pattern {
             Ok(Some(_))
         )
     }
+}
+
+/// What a selector's pattern begins with: keys are compared in any case.
+pub const SELECTOR_FLAGS: &str = "(?i)";
+
+/// The pattern of a selector such as `ARGS:/^a/`, as it is compiled.
+#[must_use]
+pub fn of_selector(pattern: &[u8]) -> Vec<u8> {
+    [SELECTOR_FLAGS.as_bytes(), pattern].concat()
 }
 
 /// Translates and parses, with the places of errors led back to `pattern`.

@@ -105,6 +105,8 @@ pub struct Report {
     pub interruption: Option<Interruption>,
     /// Whether the interruption took place.
     pub interrupted: bool,
+    /// Whether it belongs in the audit log, as `SecAuditEngine` and `SecAuditLogRelevantStatus` have it.
+    pub audited: bool,
     /// How much work its rules were: bytes that were looked at, each as often as it was.
     pub work: u64,
 }

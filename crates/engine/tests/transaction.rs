@@ -629,15 +629,3 @@ fn what_cannot_be_run_is_refused() {
         assert_eq!(compile(rules).err(), Some(vec![kind]), "{rules}");
     }
 }
-
-#[test]
-fn patterns_are_taken_over_by_the_next_program() {
-    let (rules, _) = lower(&[Arc::new(parse(b"SecRule ARGS \"@rx a+\" \"id:1,phase:1,pass\""))]);
-    let first = Program::compile(&rules, &Options::default()).unwrap();
-    let options = Options {
-        previous: Some(&first),
-        ..Options::default()
-    };
-    let second = Program::compile(&rules, &options).unwrap();
-    assert_eq!((first.rules(), second.rules()), (1, 1));
-}

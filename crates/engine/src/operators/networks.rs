@@ -4,6 +4,8 @@ use std::net::IpAddr;
 
 use coraza_seclang::rules::Network;
 
+use super::list;
+
 /// Networks as ranges that don't overlap, so that a look-up is a binary search however many there are.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Networks {
@@ -18,11 +20,7 @@ impl Networks {
     /// The networks of a data file: one a line, white space around it; empty lines and those that begin with `#` are skipped, and
     /// so is what is no network, as the compiler has reported it.
     pub fn from_file(text: &[u8]) -> Self {
-        let lines = text.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii);
-        lines
-            .filter(|line| !line.starts_with(b"#"))
-            .filter_map(Network::parse)
-            .collect()
+        list::lines(text).filter_map(Network::parse).collect()
     }
 
     /// Whether the text is an IP address in one of the networks.

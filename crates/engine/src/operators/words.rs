@@ -2,6 +2,8 @@
 
 use aho_corasick::{AhoCorasick, AhoCorasickKind, MatchKind};
 
+use super::list;
+
 /// `TX:0` to `TX:9`.
 pub const MAX_CAPTURES: usize = 10;
 
@@ -35,8 +37,7 @@ impl Words {
     /// # Errors
     /// As for [`Words::new`].
     pub fn from_file(text: &[u8]) -> Result<Self, WordsError> {
-        let lines = text.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii);
-        Self::new(lines.filter(|line| !line.starts_with(b"#")))
+        Self::new(list::lines(text))
     }
 
     /// Whether any of the words stands in `value`.

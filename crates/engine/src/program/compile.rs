@@ -1,128 +1,34 @@
-//! From the typed rules of a rule set to a [`Program`]. Goes on after errors, so that all of them are found at once. No IO.
+//! From a typed rule to one that can run. Goes on after errors, so that all of them are found at once. No IO.
 
-use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use coraza_seclang::rules::{
-    self, ActionName, Actions, Ctl, Dataset, Entry, Phase, RuleId, Rules, TargetMode, Template, Text, Transformation,
-    Value, Variable,
+    self, ActionName, Actions, Ctl, Rules, TargetMode, Template, Text, Transformation, Value, Variable,
 };
-use coraza_seclang::{Diagnostic, Kind, Location, SourceDiagnostic, SourceId, Span};
+use coraza_seclang::{Diagnostic, Kind, SourceDiagnostic, SourceId, Span};
 
+use super::build::{Judge, Parts};
 use super::operator::Test;
-use super::patterns::{PatternId, Patterns};
+use super::patterns::PatternId;
 use super::rule::{Action, Disruptive, Member, Rule, Selector, Target, TargetRemoval};
-use super::{Options, Program, Settings};
+use super::{Options, Program};
+use crate::pattern;
 
 /// The paths of a document that are kept: all texts, and all values of attributes.
 const DOCUMENT_PATHS: [&[u8]; 2] = [b"/*", b"//@*"];
 
-/// The state while a program is compiled.
+/// What a step compiles with.
 pub(super) struct Compilation<'a> {
+    pub(super) rules: &'a Rules,
     pub(super) options: &'a Options<'a>,
-    pub(super) datasets: BTreeMap<&'a [u8], &'a Dataset>,
-    patterns: Patterns,
-    errors: Vec<SourceDiagnostic>,
+    /// Says whether a pattern compiles, where rules are only judged.
+    pub(super) judge: Option<&'a Judge<'a>>,
+    pub(super) parts: &'a mut Parts,
 }
 
-/// Compiles all rules.
-pub(super) fn compile(rules: &Rules, options: &Options<'_>) -> Result<Program, Vec<SourceDiagnostic>> {
-    let mut compilation = Compilation {
-        options,
-        datasets: rules.datasets(),
-        patterns: Patterns::default(),
-        errors: Vec::new(),
-    };
-    let labels: HashMap<&[u8], Vec<usize>> = rules.markers().fold(HashMap::new(), |mut labels, (at, label)| {
-        labels.entry(&**label).or_insert_with(Vec::new).push(at);
-        labels
-    });
-    let mut ids = HashMap::new();
-    let mut compiled = Vec::new();
-    // The rules of each phase, as places in `rules.entries`.
-    let mut places: [Vec<usize>; Phase::ALL.len()] = Default::default();
-    for (at, entry) in rules.entries.iter().enumerate() {
-        let Entry::Rule(rule) = entry else { continue };
-        compilation.check_id(rule, &mut ids);
-        let Some(built) = compilation.rule(rule) else { continue };
-        if let Some(phase) = places.get_mut(phase_index(rule.phase)) {
-            phase.push(at);
-        }
-        let jump = skip_after(rule).and_then(|label| compilation.marker(rule, label, at, &labels));
-        compiled.push((built, jump));
-    }
-    if !compilation.errors.is_empty() {
-        return Err(compilation.errors);
-    }
-    let mut phases: [Vec<Rule>; Phase::ALL.len()] = Default::default();
-    for (mut rule, jump) in compiled {
-        let phase = phase_index(rule.phase);
-        let after = |marker: usize| {
-            places
-                .get(phase)
-                .map(|places| places.partition_point(|place| *place < marker))
-        };
-        rule.jump = jump.and_then(after);
-        if let Some(rules) = phases.get_mut(phase) {
-            rules.push(rule);
-        }
-    }
-    let settings = Settings::of(rules);
-    Ok(Program::new(
-        phases.map(Vec::into_boxed_slice),
-        compilation.patterns,
-        settings,
-    ))
-}
-
-/// 0 to 4.
-pub(super) fn phase_index(phase: Phase) -> usize {
-    usize::from(phase.number()) - 1
-}
-
-/// The marker that a rule jumps to, by itself or by its defaults.
-fn skip_after(rule: &rules::Rule) -> Option<&Text> {
-    let own = rule
-        .starter()
-        .and_then(|starter| starter.definition.actions.skip_after());
-    own.or_else(|| rule.defaults.as_ref()?.actions.skip_after())
-}
-
-impl Compilation<'_> {
-    fn error(&mut self, source: SourceId, diagnostic: Diagnostic) {
-        self.errors.push(SourceDiagnostic { source, diagnostic });
-    }
-
-    fn check_id(&mut self, rule: &rules::Rule, ids: &mut HashMap<RuleId, Location>) {
-        let (Some(id), Some(starter)) = (rule.id, rule.starter()) else {
-            return;
-        };
-        if ids.insert(id, starter.location).is_some() {
-            let message = format!("another rule has the id {id} already");
-            let diagnostic = Diagnostic::error(Kind::DuplicateId, starter.location.span, message);
-            self.error(starter.location.source, diagnostic.hint("give each rule its own id"));
-        }
-    }
-
-    /// The place of a marker after the rule at `at`.
-    fn marker(
-        &mut self,
-        rule: &rules::Rule,
-        label: &Text,
-        at: usize,
-        labels: &HashMap<&[u8], Vec<usize>>,
-    ) -> Option<usize> {
-        let places = labels.get(&**label).map(Vec::as_slice).unwrap_or_default();
-        let ahead = places.iter().copied().find(|place| *place > at);
-        if ahead.is_none()
-            && let Some(starter) = rule.starter()
-        {
-            let message = format!("skipAfter jumps to `{label}`, which doesn't stand after the rule");
-            let diagnostic = Diagnostic::error(Kind::MissingMarker, starter.location.span, message);
-            let hint = format!("add `SecMarker {label}` after the rules that are to be skipped");
-            self.error(starter.location.source, diagnostic.hint(hint));
-        }
-        ahead
+impl<'a> Compilation<'a> {
+    pub(super) fn error(&mut self, source: SourceId, diagnostic: Diagnostic) {
+        self.parts.errors.push(SourceDiagnostic { source, diagnostic });
     }
 
     /// The id of a regular expression.
@@ -135,28 +41,24 @@ impl Compilation<'_> {
         text: &[u8],
         locate: impl Fn(std::ops::Range<usize>) -> Span,
     ) -> Result<PatternId, Diagnostic> {
-        let previous = self.options.previous.map(Program::patterns);
-        let interned = self.patterns.intern(text, &self.options.patterns, previous);
-        interned.map_err(|error| {
+        let id = match self.judge {
+            Some(judge) => judge(text).map(|()| PatternId::default()),
+            None => {
+                let previous = self.options.previous.map(Program::patterns);
+                self.parts.patterns.intern(text, &self.options.patterns, previous)
+            }
+        };
+        id.map_err(|error| {
             let diagnostic = Diagnostic::error(Kind::InvalidPattern, locate(error.span.clone()), error.to_string());
             diagnostic.hint(error.hint())
         })
     }
 
-    fn rule(&mut self, rule: &rules::Rule) -> Option<Rule> {
+    /// A rule whose chain is compiled; `None` if the rule has no chain at all.
+    pub(super) fn rule(&mut self, rule: &rules::Rule, members: Vec<Member>) -> Option<Rule> {
         let starter = rule.starter()?;
         let defaults = rule.defaults.as_ref().map(|defaults| &defaults.actions);
-        let errors = self.errors.len();
-        let members: Vec<Member> = rule
-            .members
-            .iter()
-            .enumerate()
-            .map(|(at, member)| self.member(member, defaults, at == 0))
-            .collect();
         let disruptive = self.disruptive(rule, starter.location.source);
-        if self.errors.len() > errors {
-            return None;
-        }
         let actions = &starter.definition.actions;
         let text = |name| match actions.last(name).map(|action| &action.value) {
             Some(Value::Text(text)) => text.bytes.clone(),
@@ -192,7 +94,15 @@ impl Compilation<'_> {
             (ActionName::Allow, Value::Allow(scope)) => Disruptive::Allow(*scope),
             (ActionName::Proxy | ActionName::Pause, _) => {
                 let message = format!("`{}` is not supported", action.name);
-                let diagnostic = Diagnostic::error(Kind::Unsupported, action.span, message);
+                // The defaults may stand in another source.
+                let own = rule
+                    .starter()
+                    .is_some_and(|starter| starter.definition.actions.0.contains(action));
+                let span = rule
+                    .starter()
+                    .filter(|_| !own)
+                    .map_or(action.span, |starter| starter.location.span);
+                let diagnostic = Diagnostic::error(Kind::Unsupported, span, message);
                 self.error(source, diagnostic.hint("use `deny`, `drop` or `redirect`"));
                 Disruptive::Pass
             }
@@ -200,8 +110,10 @@ impl Compilation<'_> {
         }
     }
 
-    fn member(&mut self, member: &rules::Member, defaults: Option<&Actions>, is_starter: bool) -> Member {
+    /// One link of the chain of `rule`.
+    pub(super) fn member(&mut self, rule: &'a rules::Rule, member: &'a rules::Member, is_starter: bool) -> Member {
         let definition = &member.definition;
+        let defaults = rule.defaults.as_ref().map(|defaults| &defaults.actions);
         let source = member.location.source;
         let targets = self.targets(&definition.targets, source);
         let (exclusions, targets): (Vec<_>, Vec<_>) = targets
@@ -270,9 +182,9 @@ impl Compilation<'_> {
                 return Err(unsupported(format!("the path `{path}` is not supported")).hint(hint));
             }
             rules::Selector::Pattern(pattern) => {
-                let text = [b"(?i)", &*pattern.bytes].concat();
+                let (text, shift) = (pattern::of_selector(pattern), pattern::SELECTOR_FLAGS.len());
                 let locate = |span: std::ops::Range<usize>| {
-                    pattern.locate(span.start.saturating_sub(4)..span.end.saturating_sub(4))
+                    pattern.locate(span.start.saturating_sub(shift)..span.end.saturating_sub(shift))
                 };
                 Selector::Pattern(self.pattern_of(&text, locate)?)
             }

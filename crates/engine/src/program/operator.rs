@@ -1,9 +1,8 @@
 //! Operators made ready to run: patterns and words compiled, networks sorted. No IO.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use coraza_seclang::rules::{Country, Dataset, Network, Operand, Operator, OperatorName, Template, Text};
+use coraza_seclang::rules::{Country, Operand, Operator, OperatorName, Template, Text};
 use coraza_seclang::{Diagnostic, Kind};
 
 use super::compile::Compilation;
@@ -46,9 +45,9 @@ pub(crate) enum Test {
     Identity(PatternId, fn(&[u8]) -> bool),
 }
 
-impl Compilation<'_> {
+impl<'a> Compilation<'a> {
     /// The test of an operator; `Err` says why it can't be used.
-    pub(super) fn test(&mut self, operator: &Operator) -> Result<Test, Diagnostic> {
+    pub(super) fn test(&mut self, operator: &'a Operator) -> Result<Test, Diagnostic> {
         use OperatorName as O;
         let argument = || operator.argument.clone();
         Ok(match operator.name {
@@ -68,10 +67,8 @@ impl Compilation<'_> {
             O::Gt => Test::Number(i64::gt, argument()),
             O::Le => Test::Number(i64::le, argument()),
             O::Lt => Test::Number(i64::lt, argument()),
-            O::Pm | O::PmFromFile | O::PmFromDataset => Test::Words(Arc::new(self.words(operator)?)),
-            O::IpMatch | O::IpMatchFromFile | O::IpMatchFromDataset => {
-                Test::Networks(Arc::new(self.networks(operator)?))
-            }
+            O::Pm | O::PmFromFile | O::PmFromDataset => Test::Words(self.words(operator)?),
+            O::IpMatch | O::IpMatchFromFile | O::IpMatchFromDataset => Test::Networks(self.networks(operator)?),
             O::ValidateByteRange => match &operator.operand {
                 Operand::ByteRanges(ranges) => Test::ByteRanges(ranges.iter().cloned().collect()),
                 _ => return Err(unreadable(operator)),
@@ -108,53 +105,10 @@ impl Compilation<'_> {
     fn identity(&mut self, pattern: &Text, is_real: fn(&[u8]) -> bool) -> Result<Test, Diagnostic> {
         Ok(Test::Identity(self.pattern(pattern)?, is_real))
     }
-
-    fn words(&self, operator: &Operator) -> Result<Words, Diagnostic> {
-        let words = match &operator.operand {
-            Operand::Words(words) => Words::new(words.iter().map(|word| &word.bytes)),
-            Operand::Files(files) => Words::from_file(&self.files(files)?),
-            Operand::Dataset(name) => Words::new(self.dataset(name)?.lines.iter().map(|line| &line.bytes)),
-            _ => return Err(unreadable(operator)),
-        };
-        words.map_err(|error| Diagnostic::error(Kind::TooLarge, operator.span, error.to_string()))
-    }
-
-    fn networks(&self, operator: &Operator) -> Result<Networks, Diagnostic> {
-        match &operator.operand {
-            Operand::Networks(networks) => Ok(networks.iter().copied().collect()),
-            Operand::Files(files) => Ok(Networks::from_file(&self.files(files)?)),
-            Operand::Dataset(name) => {
-                let lines = self.dataset(name)?.lines.iter();
-                Ok(lines.filter_map(|line| Network::parse(line)).collect())
-            }
-            _ => Err(unreadable(operator)),
-        }
-    }
-
-    /// The lines of all the files.
-    fn files(&self, names: &[Text]) -> Result<Vec<u8>, Diagnostic> {
-        let mut text = Vec::new();
-        for name in names {
-            let file = self.options.files.read(name).ok_or_else(|| {
-                Diagnostic::error(Kind::MissingFile, name.span, format!("there is no data file `{name}`"))
-            })?;
-            text.extend_from_slice(file);
-            text.push(b'\n');
-        }
-        Ok(text)
-    }
-
-    fn dataset(&self, name: &Text) -> Result<&Dataset, Diagnostic> {
-        let datasets: &BTreeMap<&[u8], &Dataset> = &self.datasets;
-        datasets
-            .get(&*name.bytes)
-            .copied()
-            .ok_or_else(|| Diagnostic::error(Kind::MissingFile, name.span, format!("there is no dataset `{name}`")))
-    }
 }
 
 /// An operand that the parser has reported.
-fn unreadable(operator: &Operator) -> Diagnostic {
+pub(super) fn unreadable(operator: &Operator) -> Diagnostic {
     let message = format!("`@{}` can't use this argument", operator.name);
     Diagnostic::error(Kind::InvalidOperand, operator.span, message)
 }

@@ -6,12 +6,19 @@ use std::sync::{Arc, OnceLock};
 use crate::pattern::{Limits, Locator, Pattern, PatternError};
 
 /// The place of a pattern in [`Patterns`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct PatternId(u32);
 
 impl PatternId {
     pub(crate) fn index(self) -> usize {
         self.0 as usize
+    }
+}
+
+#[cfg(test)]
+impl From<u32> for PatternId {
+    fn from(index: u32) -> Self {
+        Self(index)
     }
 }
 

@@ -87,6 +87,7 @@ impl State {
 
     pub(super) fn report(self) -> Report {
         Report {
+            audited: self.is_audited(),
             matched: self.matched,
             interruption: self.interruption,
             interrupted: self.interrupted,

@@ -1,0 +1,135 @@
+//! The words and networks that operators compare with: read once for all rules that name the same ones, and bounded. No IO.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use coraza_seclang::rules::{Dataset, Network, Operand, Operator, Rules, Setting, Text};
+use coraza_seclang::{Diagnostic, Kind};
+
+use super::compile::Compilation;
+use super::operator::unreadable;
+use crate::operators::list;
+use crate::operators::networks::Networks;
+use crate::operators::words::Words;
+
+/// How many bytes the words and networks of a program may have as text, each list counted once: ninety times those of the Core
+/// Rule Set. Automata take several times that, in each worker of each gateway.
+const MAX_LIST_BYTES: usize = 16 << 20;
+
+/// All lists of a program.
+#[derive(Debug, Default)]
+pub(super) struct Lists {
+    /// The places of the datasets among the settings; of two with one name the last one counts.
+    datasets: HashMap<Box<[u8]>, usize>,
+    words: HashMap<Origin, Arc<Words>>,
+    networks: HashMap<Origin, Arc<Networks>>,
+    bytes: usize,
+}
+
+/// Where a list that rules may share is from.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+enum Origin {
+    Files(Box<[Box<[u8]>]>),
+    Dataset(Box<[u8]>),
+}
+
+impl Lists {
+    pub(super) fn new(rules: &Rules) -> Self {
+        let settings = rules.settings.iter().enumerate();
+        let datasets = settings.filter_map(|(at, (_, setting))| match setting {
+            Setting::Dataset(dataset) => Some((dataset.name.bytes.clone(), at)),
+            _ => None,
+        });
+        Self {
+            datasets: datasets.collect(),
+            ..Self::default()
+        }
+    }
+}
+
+impl Origin {
+    fn of(operand: &Operand) -> Option<Self> {
+        match operand {
+            Operand::Files(files) => Some(Self::Files(files.iter().map(|name| name.bytes.clone()).collect())),
+            Operand::Dataset(name) => Some(Self::Dataset(name.bytes.clone())),
+            _ => None,
+        }
+    }
+}
+
+impl<'a> Compilation<'a> {
+    /// The words of `pm` and its kin. None are kept where rules are only judged: within the bound their automaton can be built.
+    pub(super) fn words(&mut self, operator: &'a Operator) -> Result<Arc<Words>, Diagnostic> {
+        let origin = Origin::of(&operator.operand);
+        if let Some(known) = origin.as_ref().and_then(|origin| self.parts.lists.words.get(origin)) {
+            return Ok(Arc::clone(known));
+        }
+        let mut lines = self.lines(operator)?;
+        if self.judge.is_some() {
+            lines.clear();
+        }
+        let words = Words::new(lines)
+            .map(Arc::new)
+            .map_err(|error| Diagnostic::error(Kind::TooLarge, operator.span, error.to_string()))?;
+        let origin = origin.map(|origin| (origin, Arc::clone(&words)));
+        self.parts.lists.words.extend(origin);
+        Ok(words)
+    }
+
+    /// The networks of `ipMatch` and its kin.
+    pub(super) fn networks(&mut self, operator: &'a Operator) -> Result<Arc<Networks>, Diagnostic> {
+        if let Operand::Networks(networks) = &operator.operand {
+            return Ok(Arc::new(networks.iter().copied().collect()));
+        }
+        let origin = Origin::of(&operator.operand);
+        if let Some(known) = origin.as_ref().and_then(|origin| self.parts.lists.networks.get(origin)) {
+            return Ok(Arc::clone(known));
+        }
+        let lines = self.lines(operator)?;
+        let networks: Arc<Networks> = Arc::new(lines.into_iter().filter_map(Network::parse).collect());
+        let origin = origin.map(|origin| (origin, Arc::clone(&networks)));
+        self.parts.lists.networks.extend(origin);
+        Ok(networks)
+    }
+
+    /// The lines of a list, counted.
+    fn lines(&mut self, operator: &'a Operator) -> Result<Vec<&'a [u8]>, Diagnostic> {
+        let lines: Vec<&[u8]> = match &operator.operand {
+            Operand::Words(words) => words.iter().map(|word| &**word).collect(),
+            Operand::Dataset(name) => self.dataset(name)?.lines.iter().map(|line| &**line).collect(),
+            Operand::Files(files) => {
+                let mut lines = Vec::new();
+                for name in files {
+                    lines.extend(list::lines(self.file(name)?));
+                }
+                lines
+            }
+            _ => return Err(unreadable(operator)),
+        };
+        let bytes: usize = lines.iter().map(|line| line.len()).sum();
+        self.parts.lists.bytes = self.parts.lists.bytes.saturating_add(bytes);
+        if self.parts.lists.bytes > MAX_LIST_BYTES {
+            let message = format!("the lists of the rules up to here have more than {MAX_LIST_BYTES} bytes");
+            let diagnostic = Diagnostic::error(Kind::TooLarge, operator.span, message);
+            return Err(diagnostic.hint("shorten the lists, or divide the rules among several RuleSets"));
+        }
+        Ok(lines)
+    }
+
+    fn file(&self, name: &Text) -> Result<&'a [u8], Diagnostic> {
+        let file = self.options.files.read(name);
+        file.ok_or_else(|| Diagnostic::error(Kind::MissingFile, name.span, format!("there is no data file `{name}`")))
+    }
+
+    fn dataset(&self, name: &Text) -> Result<&'a Dataset, Diagnostic> {
+        let at = self.parts.lists.datasets.get(&*name.bytes);
+        let setting = at.and_then(|at| self.rules.settings.get(*at));
+        match setting {
+            Some((_, Setting::Dataset(dataset))) => Ok(dataset),
+            _ => {
+                let message = format!("there is no dataset `{name}`");
+                Err(Diagnostic::error(Kind::MissingFile, name.span, message))
+            }
+        }
+    }
+}
