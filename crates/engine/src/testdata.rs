@@ -14,7 +14,7 @@ fn find(name: &Path) -> Option<PathBuf> {
     if path.exists() {
         return Some(path);
     }
-    println!("skipped: {} absent", path.display());
+    println!("SKIPPED: ../shared/data/{} is absent", name.display());
     None
 }
 

@@ -10,6 +10,7 @@ mod actors;
 mod bench;
 mod ci;
 mod cluster;
+mod conformance;
 mod demo;
 mod generate;
 mod program;
@@ -48,6 +49,10 @@ enum Command {
     Demo(demo::Args),
     /// Measure speed and size against the targets and against peers
     Bench(bench::Args),
+    /// Run the Core Rule Set's own tests and recorded traffic through the WAF engine
+    Ftw(conformance::FtwArgs),
+    /// Run the vectors of the rule language and ModSecurity's regression cases through the WAF engine
+    Vectors(conformance::VectorsArgs),
     /// What CI runs: formatting, lints, generated files, tests
     Ci,
 }
@@ -84,6 +89,8 @@ async fn run(command: Command) -> Result<()> {
         Command::Test(args) => test::run(&args).await,
         Command::Demo(args) => demo::run(&args).await,
         Command::Bench(args) => bench::run(&args).await,
+        Command::Ftw(args) => conformance::ftw(args).await,
+        Command::Vectors(args) => conformance::vectors(args).await,
         Command::Ci => ci::run().await,
     }
 }

@@ -25,7 +25,13 @@ impl Variables {
     pub(crate) fn request_line(&mut self, line: &RequestLine<'_>, options: &body::Options) {
         let target = Target::parse(line.uri);
         self.set(Variable::RequestMethod, line.method);
-        self.set(Variable::RequestProtocol, line.protocol);
+        // A request line without a version is of HTTP/0.9 (RFC 1945, 4.1), and web servers say so.
+        let protocol = if line.protocol.is_empty() {
+            b"HTTP/0.9"
+        } else {
+            line.protocol
+        };
+        self.set(Variable::RequestProtocol, protocol);
         self.set(
             Variable::RequestLine,
             [line.method, b" ", line.uri, b" ", line.protocol].concat(),

@@ -5,12 +5,17 @@ use std::fmt;
 /// What a test prints, followed by the reason, when it can't run here.
 const SKIPPED: &str = "SKIPPED: ";
 
+/// How a reason says that it is about the conformance data, which lies beside the checkout and isn't everywhere.
+const CONFORMANCE_DATA: &str = "../shared/";
+
 /// How many tests of a suite did what.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub(crate) struct Counts {
     pub(crate) passed: usize,
     pub(crate) failed: usize,
     pub(crate) skipped: usize,
+    /// How many of the skipped ones only lack the conformance data: nobody can require them of a machine that has none.
+    pub(crate) without_data: usize,
     /// Why those that were skipped were, each reason once.
     pub(crate) reasons: Vec<String>,
 }
@@ -20,6 +25,7 @@ impl Counts {
         self.passed += other.passed;
         self.failed += other.failed;
         self.skipped += other.skipped;
+        self.without_data += other.without_data;
     }
 
     /// The suite as a whole ended badly. That is a failure even if no test was seen to fail: it may have died on its way.
@@ -58,6 +64,7 @@ pub(crate) fn read(text: &str) -> Counts {
             counts.skipped += number_before(result, " ignored");
         } else if let Some(reason) = line.strip_prefix(SKIPPED) {
             said_so += 1;
+            counts.without_data += usize::from(reason.contains(CONFORMANCE_DATA));
             counts.because(reason);
         } else if let Some((_, ignored)) = line
             .strip_prefix("test ")
@@ -97,6 +104,7 @@ mod tests {
                 passed: 12,
                 failed: 1,
                 skipped: 1,
+                without_data: 0,
                 reasons: vec!["needs a moon".to_owned()]
             }
         );
@@ -118,9 +126,17 @@ mod tests {
                 passed: 1,
                 failed: 0,
                 skipped: 1,
+                without_data: 0,
                 reasons: vec!["no such kernel".to_owned()]
             }
         );
+    }
+
+    #[test]
+    fn a_test_without_conformance_data_is_skipped_for_a_reason_of_its_own() {
+        let text = "SKIPPED: corpus: ../shared/data/corpus is absent\nSKIPPED: no moon\n\ntest result: ok. 2 passed; 0 failed; 0 ignored\n";
+        let counts = read(text);
+        assert_eq!((counts.skipped, counts.without_data), (2, 1));
     }
 
     #[test]

@@ -1,32 +1,17 @@
 //! Runs a test and says how its outcome differs from what is expected. No IO.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use coraza_engine::transaction::{Connection, Identity, Interrupted, Report, RequestLine, Transaction, states};
 use coraza_engine::{MatchedRule, Program};
 use regex_automata::meta::Regex;
 
-use crate::cases::{Case, Stage};
+use super::case::{Case, Expected, Stage};
 
-/// The tests that are known to fail, with the reasons.
-pub(crate) fn known(list: &str) -> BTreeMap<&str, &str> {
-    let lines = list.lines().filter(|line| !line.is_empty() && !line.starts_with('#'));
-    lines.map(|line| line.split_once(' ').unwrap_or((line, ""))).collect()
-}
-
-/// What came of a test.
-#[derive(Default)]
-pub(crate) struct Outcome {
-    /// How it differs from what is expected.
-    pub(crate) differences: Vec<String>,
-    /// What the rules wrote to the log.
-    pub(crate) log: Vec<String>,
-}
-
-/// Runs a test; `None` if it is about something that a web server does.
-pub(crate) fn judge(program: &Arc<Program>, case: &Case) -> Option<Outcome> {
-    let mut outcome = Outcome::default();
+/// Runs a test and says how its outcome differs from what is expected; `None` if it is about something that a web server does.
+/// `verbose` adds what was logged.
+pub(crate) fn judge(program: &Arc<Program>, case: &Case, verbose: bool) -> Option<Vec<String>> {
+    let mut differences = Vec::new();
     let mut checked = false;
     for stage in &case.stages {
         let report = run(program, stage);
@@ -36,34 +21,37 @@ pub(crate) fn judge(program: &Arc<Program>, case: &Case) -> Option<Outcome> {
             Some(blocked) => {
                 checked = true;
                 if report.interrupted != blocked {
-                    outcome.differences.push(format!("blocked is {}", report.interrupted));
+                    differences.push(format!("blocked is {}", report.interrupted));
                 }
             }
-            None => checked |= compare(stage, &logged, &log, &mut outcome.differences),
+            None => checked |= compare(&stage.expected, &logged, &log, &mut differences),
         }
-        outcome.log.extend(log);
+        if verbose && !differences.is_empty() {
+            differences.extend(log.iter().map(|line| format!("\n  {line}")));
+        }
     }
-    checked.then_some(outcome)
+    checked.then_some(differences)
 }
 
 /// Compares what was logged with what should be. Whether anything should or should not.
-fn compare(stage: &Stage, logged: &[&MatchedRule], log: &[String], differences: &mut Vec<String>) -> bool {
+fn compare(expected: &Expected, logged: &[&MatchedRule], log: &[String], differences: &mut Vec<String>) -> bool {
     let has = |id: &u64| logged.iter().any(|rule| rule.id.is_some_and(|own| own.0 == *id));
-    let missing = stage.expect_ids.iter().filter(|id| !has(id));
+    let missing = expected.ids.iter().filter(|id| !has(id));
     differences.extend(missing.map(|id| format!("no match of {id}")));
-    let surplus = stage.no_expect_ids.iter().filter(|id| has(id));
+    let surplus = expected.no_ids.iter().filter(|id| has(id));
     differences.extend(surplus.map(|id| format!("a match of {id}")));
-    let patterns = [(&stage.log_contains, true), (&stage.no_log_contains, false)];
+    let patterns = [(&expected.log_contains, true), (&expected.no_log_contains, false)];
     for (pattern, wanted) in &patterns {
         let Some(pattern) = pattern else { continue };
-        let found = Regex::new(pattern).is_ok_and(|regex| log.iter().any(|line| regex.is_match(line)));
-        if found != *wanted {
-            differences.push(format!("the log {} {pattern}", if found { "has" } else { "lacks" }));
+        match Regex::new(pattern) {
+            Err(error) => differences.push(format!("the test's pattern {pattern}: {error}")),
+            Ok(regex) if log.iter().any(|line| regex.is_match(line)) != *wanted => {
+                differences.push(format!("the log {} {pattern}", if *wanted { "lacks" } else { "has" }));
+            }
+            Ok(_) => {}
         }
     }
-    !stage.expect_ids.is_empty()
-        || !stage.no_expect_ids.is_empty()
-        || patterns.iter().any(|(pattern, _)| pattern.is_some())
+    !expected.ids.is_empty() || !expected.no_ids.is_empty() || patterns.iter().any(|(pattern, _)| pattern.is_some())
 }
 
 /// One request and its response through all phases.
@@ -85,16 +73,16 @@ fn phases(
     stage: &Stage,
 ) -> Result<Transaction<states::Logging>, Interrupted> {
     let line = RequestLine {
-        method: &stage.method,
-        uri: &stage.uri,
-        protocol: &stage.version,
+        method: &stage.request.method,
+        uri: &stage.request.uri,
+        protocol: &stage.request.version,
     };
     transaction
-        .request_headers(&line, pairs(&stage.headers))?
-        .append(&stage.body)?
+        .request_headers(&line, pairs(&stage.request.headers))?
+        .append(&stage.request.body)?
         .request_body()?
-        .response_headers(stage.response_status, b"HTTP/1.1", pairs(&stage.response_headers))?
-        .append(&stage.response_body)?
+        .response_headers(stage.response.status, b"HTTP/1.1", pairs(&stage.response.headers))?
+        .append(&stage.response.body)?
         .response_body()
 }
 

@@ -20,17 +20,33 @@ const NEEDS: [&str; 3] = ["modsecurity-debug-log-text", "files", "parser-error"]
 /// How deep files may include files.
 const MAX_INCLUDES: usize = 10;
 
-/// Each checkable case of a file with the differences found.
-pub(crate) fn judge_file(path: &Path, data: &Path, only: &str) -> Vec<(String, Vec<String>)> {
-    let text = fs::read(path).unwrap_or_default();
-    let cases: Vec<Value> = serde_json::from_slice(&text).unwrap_or_default();
-    let stem = path.file_stem().and_then(|stem| stem.to_str()).unwrap_or_default();
-    let cases = cases.iter().filter(|case| is_applicable(case));
-    let named = cases.map(|case| (format!("{stem}#{}", case["index"]), case));
-    named
-        .filter(|(name, _)| name.contains(only))
-        .map(|(name, case)| (name, judge(case, data)))
-        .collect()
+/// A case that can be checked.
+pub(crate) struct Case {
+    /// Its file and its place there.
+    pub(crate) name: String,
+    case: Value,
+}
+
+impl Case {
+    /// The cases of a file that can be checked.
+    pub(crate) fn read(path: &Path) -> Result<Vec<Self>, String> {
+        let text = fs::read(path).map_err(|error| format!("{}: {error}", path.display()))?;
+        let cases: Vec<Value> =
+            serde_json::from_slice(&text).map_err(|error| format!("{}: {error}", path.display()))?;
+        let stem = path.file_stem().and_then(|stem| stem.to_str()).unwrap_or_default();
+        let cases = cases.into_iter().filter(is_applicable);
+        Ok(cases
+            .map(|case| Self {
+                name: format!("{stem}#{}", case["index"]),
+                case,
+            })
+            .collect())
+    }
+
+    /// How its outcome differs from libmodsecurity's. The files that it names are under `data`.
+    pub(crate) fn judge(&self, data: &Path) -> Vec<String> {
+        judge(&self.case, data)
+    }
 }
 
 fn is_applicable(case: &Value) -> bool {
