@@ -19,9 +19,6 @@ const CRS: &str = "crs-4.25";
 const DATA: &str = "crs-4.29-dev";
 const CORPUS: &str = "corpus";
 
-/// All suites, each where its data is by default.
-pub(crate) const SUITES: [fn(Option<&str>) -> Run; 3] = [crs_4_25, crs_4_29_dev, traffic];
-
 /// The tests of the Core Rule Set 4.25.0, from its Go module: there wherever Go is, so never skipped.
 pub(crate) fn crs_4_25(only: Option<&str>) -> Run {
     match core_rule_set() {

@@ -68,11 +68,15 @@ fn run(arguments: &Arguments) -> Result<bool, String> {
             Arguments { data: Some(path), .. } => vec![ftw::data(path, rules, only)],
             Arguments { crs: Some(path), .. } => vec![ftw::crs(path, rules, only)],
             Arguments { corpus: Some(path), .. } => vec![ftw::corpus(path, rules, only)],
-            _ => ftw::SUITES.iter().map(|suite| suite(only)).collect(),
+            _ => vec![ftw::crs_4_25(only), ftw::crs_4_29_dev(only), ftw::traffic(only)],
         },
         "vectors" => {
             let folder = arguments.vectors.as_deref();
-            vectors::SUITES.iter().map(|suite| suite(folder, only)).collect()
+            vec![
+                vectors::operators(folder, only),
+                vectors::transformations(folder, only),
+                vectors::regression_cases(folder, only),
+            ]
         }
         other => return Err(format!("no command is called {other}")),
     };

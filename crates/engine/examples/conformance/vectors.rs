@@ -19,12 +19,6 @@ use super::{Report, Run, regression, shared};
 const OPERATORS: &str = "operators";
 const TRANSFORMATIONS: &str = "transformations";
 
-/// Runs the vectors of a folder whose names contain a text.
-type Suite = fn(Option<&Path>, Option<&str>) -> Run;
-
-/// All suites, each in its folder of the vectors; of those beside the checkout if no other is named.
-pub(crate) const SUITES: [Suite; 3] = [operators, transformations, regression_cases];
-
 pub(crate) fn operators(folder: Option<&Path>, only: Option<&str>) -> Run {
     run(OPERATORS, folder, only, operator)
 }
