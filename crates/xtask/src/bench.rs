@@ -3,6 +3,7 @@
 mod cache;
 mod compile;
 mod delivery;
+mod engine;
 mod figure;
 mod fleet;
 mod http;
@@ -27,6 +28,8 @@ enum Suite {
     Cache,
     /// The compiler with the Core Rule Set: cold, and after the edit of one source
     Compile,
+    /// The engine with the Core Rule Set against libmodsecurity
+    Engine(engine::Args),
     /// A cluster, a controller and two caches: from the edit of a RuleSource to both caches, memory, a new cache
     Delivery(delivery::Args),
     /// Many RuleSets, each the Core Rule Set and a source of its own: memory, a new cache
@@ -38,11 +41,13 @@ pub(crate) async fn run(args: &Args) -> Result<()> {
     match &args.suite {
         Some(Suite::Cache) => cache::measure().await,
         Some(Suite::Compile) => compile::measure().await,
+        Some(Suite::Engine(args)) => engine::measure(args).await,
         Some(Suite::Delivery(args)) => delivery::measure(args).await,
         Some(Suite::Scale(args)) => scale::measure(args).await,
         None => {
             cache::measure().await?;
             compile::measure().await?;
+            engine::measure(&engine::Args::default()).await?;
             delivery::measure(&delivery::Args::default()).await?;
             scale::measure(&scale::Args::default()).await
         }

@@ -6,6 +6,8 @@ pub(crate) mod debian;
 pub(crate) mod envoy;
 mod go;
 pub(crate) mod istio;
+pub(crate) mod libmodsecurity;
+mod python;
 mod store;
 
 use std::path::{Path, PathBuf};
@@ -140,6 +142,9 @@ enum Tool {
     Envoy,
     /// Helm
     Helm,
+    /// The engine that ours is compared with
+    #[value(name = "libmodsecurity")]
+    LibModSecurity,
 }
 
 /// `cargo xtask tools`: provides what was asked for, quick ones first, and says where it is.
@@ -182,6 +187,7 @@ impl Tool {
             }
             Self::Envoy => vec![("envoy", envoy::provide().await?)],
             Self::Helm => vec![("helm", helm().await?)],
+            Self::LibModSecurity => vec![("libmodsecurity", libmodsecurity::provide().await?)],
         })
     }
 }

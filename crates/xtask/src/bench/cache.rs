@@ -179,7 +179,7 @@ async fn compare(stand: &Stand, wrk: &Wrk, case: &Case) -> Result<Figure> {
         median(ours)?,
         "requests/cpu-s",
         peer,
-        case.least_ratio,
+        Target::Ratio(case.least_ratio),
     ))
 }
 

@@ -16,19 +16,21 @@ pub(super) struct Figure {
 pub(super) enum Target {
     /// At least so many times the peer's.
     Ratio(f64),
+    /// At most so many times the peer's.
+    RatioAtMost(f64),
     /// At most this, in the figure's unit.
     AtMost(f64),
 }
 
 impl Figure {
-    pub(super) fn beside(name: &str, value: f64, unit: &'static str, peer: (&str, f64), least_ratio: f64) -> Self {
+    pub(super) fn beside(name: &str, value: f64, unit: &'static str, peer: (&str, f64), target: Target) -> Self {
         let peer = Some((peer.0.to_owned(), peer.1));
         Self {
             name: name.to_owned(),
             value,
             unit,
             peer,
-            target: Target::Ratio(least_ratio),
+            target,
         }
     }
 
@@ -50,6 +52,7 @@ impl Figure {
     pub(super) fn is_reached(&self) -> bool {
         match self.target {
             Target::Ratio(least) => self.ratio().is_some_and(|ratio| ratio.is_finite() && ratio >= least),
+            Target::RatioAtMost(most) => self.ratio().is_some_and(|ratio| ratio <= most),
             Target::AtMost(most) => self.value <= most,
         }
     }
@@ -65,6 +68,7 @@ impl fmt::Display for Figure {
         }
         match self.target {
             Target::Ratio(least) => write!(f, " target >={least}")?,
+            Target::RatioAtMost(most) => write!(f, " target <={most}")?,
             Target::AtMost(most) => write!(f, " target <={most:.0}")?,
         }
         f.write_str(if self.is_reached() { " ok" } else { " miss" })
@@ -77,14 +81,31 @@ mod tests {
 
     #[test]
     fn lines() {
-        let beside =
-            |value, peer| Figure::beside("cache/latest-200", value, "requests/s", ("nginx", peer), 1.5).to_string();
+        let beside = |value, peer| {
+            Figure::beside(
+                "cache/latest-200",
+                value,
+                "requests/s",
+                ("nginx", peer),
+                Target::Ratio(1.5),
+            )
+            .to_string()
+        };
         assert_eq!(
             beside(90_000.0, 45_000.0),
             "bench cache/latest-200 90000 requests/s peer nginx 45000 ratio 2.00 target >=1.5 ok"
         );
         assert!(beside(60_000.0, 45_000.0).ends_with("ratio 1.33 target >=1.5 miss"));
         assert!(beside(60_000.0, 0.0).ends_with(" miss"));
+        let faster = |value| {
+            let target = Target::RatioAtMost(0.3);
+            Figure::beside("engine/get", value, "us", ("libmodsecurity", 800.0), target).to_string()
+        };
+        assert_eq!(
+            faster(80.0),
+            "bench engine/get 80 us peer libmodsecurity 800 ratio 0.10 target <=0.3 ok"
+        );
+        assert!(faster(400.0).ends_with("ratio 0.50 target <=0.3 miss"));
         let alone = |value| Figure::alone("cache/memory", value, "MiB", Target::AtMost(22.0)).to_string();
         assert_eq!(alone(18.4), "bench cache/memory 18 MiB target <=22 ok");
         assert!(alone(22.1).ends_with(" miss"));
