@@ -203,7 +203,7 @@ kinds! {
     UnknownMacro = "unknown-macro",
 
     // Rules in their order.
-    /// The last rule says `chain`, and no rule follows.
+    /// The last rule says `chain`, and no rule follows: its chain never matches.
     ChainAtEnd = "chain-at-end",
     /// Something that only the first rule of a chain may have, or that can't stand inside a chain.
     InsideChain = "inside-chain",

@@ -7,10 +7,11 @@ use std::sync::Arc;
 use crate::error::{Diagnostic, Kind, MAX_DIAGNOSTICS, Severity, SourceDiagnostic};
 use crate::parser::Parsed;
 use crate::rules::{
-    Action, ActionName, ActionUpdate, DefaultAction, Definition, Directive, DirectiveKind, Entry, Member, Phase, Rule,
-    RuleSelector, Rules, TargetUpdate, Text,
+    Action, ActionName, ActionUpdate, Actions, DefaultAction, Definition, Directive, DirectiveKind, Entry, Member,
+    Operand, Operator, OperatorName, Phase, Rule, RuleSelector, Rules, Selector, Target, TargetMode, TargetUpdate,
+    Template, Text, Variable,
 };
-use crate::span::{Location, SourceId, offset};
+use crate::span::{Location, SourceId, Span, offset};
 
 mod update;
 
@@ -24,14 +25,7 @@ pub fn lower(sources: &[Arc<Parsed>]) -> (Rules, Vec<SourceDiagnostic>) {
             lowering.directive(directive, source);
         }
     }
-    if let Chain::Open { chain, .. } = lowering.chain {
-        let message = "this rule asks for another one in its chain, but none follows";
-        let diagnostic = Diagnostic::error(Kind::ChainAtEnd, chain.span, message);
-        lowering.findings.push(
-            chain.source,
-            diagnostic.hint("remove `chain`, or add the rule that it announces"),
-        );
-    }
+    lowering.end_chain();
     let Lowering {
         mut rules,
         changes,
@@ -168,13 +162,32 @@ impl<'a> Lowering<'a> {
         }
     }
 
+    /// Ends a chain that no rule continues: as in ModSecurity 3, its actions that aren't disruptive run, and that is all. Rules that work there
+    /// must not stop working.
+    fn end_chain(&mut self) {
+        let Chain::Open { entry, chain } = self.chain else {
+            return;
+        };
+        let message = "this rule asks for another one in its chain, but none follows: the chain never matches";
+        let diagnostic = Diagnostic::warning(Kind::ChainAtEnd, chain.span, message);
+        let hint = "remove `chain`, or add the rule that it announces";
+        self.findings.push(chain.source, diagnostic.hint(hint));
+        if let Some(Entry::Rule(rule)) = self.rules.entries.get_mut(entry) {
+            rule.members.push(Member {
+                definition: Arc::new(missing_link(chain.span)),
+                location: chain,
+                updates: Vec::new(),
+            });
+        }
+    }
+
     /// Reports what only the first rule of a chain may have.
     fn check_member(&mut self, definition: &Definition, source: SourceId) {
         for action in &definition.actions.0 {
             let diagnostic = match action.name {
-                name @ (ActionName::Id | ActionName::Phase) => inside_chain(name, action),
+                name @ ActionName::Phase => inside_chain(name, action),
                 name if name.is_disruptive() => inside_chain(name, action),
-                name @ (ActionName::Skip | ActionName::SkipAfter) => {
+                name @ (ActionName::Id | ActionName::Skip | ActionName::SkipAfter) => {
                     let message = format!("`{name}` has no effect inside a chain: it counts in the first rule only");
                     Diagnostic::warning(Kind::NoEffect, action.span, message)
                 }
@@ -209,6 +222,26 @@ impl<'a> Lowering<'a> {
         } else {
             *slot = Some(Arc::clone(default));
         }
+    }
+}
+
+/// A rule that never matches, in the place of one that isn't there.
+fn missing_link(span: Span) -> Definition {
+    Definition {
+        targets: Box::new([Target {
+            mode: TargetMode::Values,
+            variable: Variable::MatchedVar,
+            selector: Selector::All,
+            span,
+        }]),
+        operator: Some(Operator {
+            name: OperatorName::NoMatch,
+            negated: false,
+            argument: Template::default(),
+            operand: Operand::Nothing,
+            span,
+        }),
+        actions: Actions::default(),
     }
 }
 

@@ -73,6 +73,9 @@ fn default_action(name: Word<'_>, list: &[ast::Action<'_>], context: &mut Contex
         if action == ActionName::Block {
             let message = "`block` means what the default says, so it says nothing here";
             context.warn(Kind::DefaultActionForbidden, written.text, message);
+        } else if action == ActionName::T {
+            let message = "each rule of the phase begins with this transformation, unless it says `t:none`";
+            context.warn(Kind::DefaultActionForbidden, written.text, message);
         } else if let Some(reason) = forbidden_default(action) {
             let message = format!("`{action}` can't be a default: {reason}");
             context.error(Kind::DefaultActionForbidden, written.text, message);
@@ -99,8 +102,8 @@ fn default_action(name: Word<'_>, list: &[ast::Action<'_>], context: &mut Contex
 /// Why an action can't be a default, if it can't.
 fn forbidden_default(action: ActionName) -> Option<&'static str> {
     match action {
-        ActionName::Phase => None,
-        ActionName::T => Some("transformations belong to rules"),
+        // A tag of all rules is what the Core Rule Set's set-up shows in its examples.
+        ActionName::Phase | ActionName::Tag => None,
         ActionName::Chain | ActionName::Skip | ActionName::SkipAfter => Some("it says which rule comes next"),
         metadata if metadata.is_metadata() => Some("it describes one rule"),
         _ => None,

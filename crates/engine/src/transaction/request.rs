@@ -3,6 +3,7 @@
 use coraza_seclang::rules::{BodyProcessor, EngineMode, LimitAction, Phase, Variable};
 
 use super::{RequestLine, State};
+use crate::collection::Bytes;
 use crate::interruption::{Cause, Disruption, Interruption};
 
 /// Content Too Large.
@@ -56,7 +57,7 @@ impl State {
 
     /// Gives the whole body to its processor.
     pub(super) fn read_request_body(&mut self) {
-        let body = std::mem::take(&mut self.request_body);
+        let body = Bytes::from(std::mem::take(&mut self.request_body));
         if !self.wants_request_body() || body.is_empty() {
             return;
         }
@@ -81,7 +82,8 @@ impl State {
         }
         // As in ModSecurity 2: rules that look at REQUEST_BODY are written for forms.
         if forced || processor == Some(BodyProcessor::UrlEncoded) {
-            self.variables.set(Variable::RequestBody, body);
+            self.variables.set(Variable::RequestBody, Bytes::clone(&body));
         }
+        self.whole_body = body;
     }
 }

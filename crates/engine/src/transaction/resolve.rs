@@ -102,15 +102,15 @@ impl State {
         }
     }
 
-    /// Request line, headers and what is kept of the body.
+    /// Request line, headers and what was read of the body, as the manual says, whatever its type.
     fn full_request(&self) -> Vec<u8> {
-        let scalar = |variable| self.variables.get(variable).map(|value| &**value).unwrap_or_default();
-        let mut request = [scalar(Variable::RequestLine), b"\r\n"].concat();
+        let line = self.variables.get(Variable::RequestLine);
+        let mut request = [line.map(|line| &**line).unwrap_or_default(), b"\r\n"].concat();
         for header in self.variables.collection(Variable::RequestHeaders) {
             request.extend_from_slice(&[&*header.key, b": ", &*header.value, b"\r\n"].concat());
         }
         request.extend_from_slice(b"\r\n");
-        request.extend_from_slice(scalar(Variable::RequestBody));
+        request.extend_from_slice(&self.whole_body);
         request
     }
 

@@ -7,6 +7,7 @@ use coraza_seclang::rules::{Phase, Variable};
 use super::meter::Meter;
 use super::{Connection, Control, Identity, Report};
 use crate::body;
+use crate::collection::Bytes;
 use crate::event::MatchedRule;
 use crate::interruption::Interruption;
 use crate::program::{Compiled, Program};
@@ -33,6 +34,8 @@ pub(crate) struct State {
     /// Patterns that rules made of values of this transaction; `None` for those that can't be compiled.
     pub(crate) dynamic_patterns: Vec<(Vec<u8>, Option<Arc<Compiled>>)>,
     pub(crate) request_body: Vec<u8>,
+    /// The request's body as far as it was read, whatever its type: part of `FULL_REQUEST`.
+    pub(crate) whole_body: Bytes,
     pub(crate) response_body: Vec<u8>,
 }
 
@@ -68,6 +71,7 @@ impl State {
             tx_bytes: 0,
             dynamic_patterns: Vec::new(),
             request_body: Vec::new(),
+            whole_body: Bytes::default(),
             response_body: Vec::new(),
         }
     }
