@@ -47,5 +47,8 @@ pub use interruption::{Cause, Disruption, Interruption};
 pub use program::{BodySettings, DataFiles, Options, Program, ProgramBuilder, Settings};
 pub use transaction::Transaction;
 
+/// The rule language, whose rules, phases and severities are part of this interface.
+pub use coraza_seclang as seclang;
+
 #[cfg(test)]
 mod testdata;

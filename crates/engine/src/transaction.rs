@@ -16,7 +16,7 @@ use std::marker::PhantomData;
 use std::sync::Arc;
 use std::time::Duration;
 
-use coraza_seclang::rules::Phase;
+use coraza_seclang::rules::{Phase, Variable};
 
 use crate::event::MatchedRule;
 use crate::interruption::Interruption;
@@ -141,6 +141,11 @@ impl Transaction<states::RequestBody> {
         self.state.wants_request_body()
     }
 
+    /// How many bytes of the body the rules may see: `SecRequestBodyLimit`, or what a rule changed it to.
+    pub fn body_limit(&self) -> u64 {
+        self.state.control.request_body.limit
+    }
+
     /// Takes a part of the request's body.
     ///
     /// # Errors
@@ -184,6 +189,11 @@ impl Transaction<states::ResponseBody> {
         self.state.wants_response_body()
     }
 
+    /// How many bytes of the body the rules may see: `SecResponseBodyLimit`, or what a rule changed it to.
+    pub fn body_limit(&self) -> u64 {
+        self.state.control.response_body.limit
+    }
+
     /// Takes a part of the response's body.
     ///
     /// # Errors
@@ -222,6 +232,11 @@ impl<S> Transaction<S> {
     /// The rules that matched so far and want to be logged.
     pub fn matched(&self) -> &[MatchedRule] {
         &self.state.matched
+    }
+
+    /// A variable of the collection TX; names are compared without case.
+    pub fn tx(&self, name: &[u8]) -> Option<&[u8]> {
+        self.state.variables.find(Variable::Tx, name).map(|value| &**value)
     }
 
     /// Leaves out the phases that are left, but for logging: the client or the server went away.

@@ -62,6 +62,11 @@ const TABLE: &[Row] = &[
         ],
     ),
     (
+        "coraza-plugin",
+        &["coraza-engine"],
+        &["kube", "kube-core", "tokio", "proxy-wasm"],
+    ),
+    (
         "kubectl-coraza",
         &[
             "coraza-api",

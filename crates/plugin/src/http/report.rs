@@ -1,0 +1,315 @@
+//! What operators see of a stream: metrics, log lines, filter state, audit records.
+
+use std::collections::BTreeSet;
+
+use coraza_engine::transaction::Report;
+use coraza_engine::{Cause, Interruption, MatchedRule};
+use serde_json::{Value, json};
+
+use super::{Outlets, Stream};
+use crate::config::MatchLog;
+use crate::host::{Host, Level};
+use crate::load::phase_name;
+
+/// Where access logs find a block: `%FILTER_STATE(wasm.io.coraza.waf.rule_id:PLAIN)%`.
+const FILTER_STATE: &str = "io.coraza.waf.";
+/// Where CRS keeps a request's score, newest first: since 4.0, and before.
+const SCORE_VARIABLES: [&[u8]; 2] = [b"blocking_inbound_anomaly_score", b"anomaly_score"];
+/// How much of a text of the wire a line holds.
+const MAX_TEXT: usize = 256;
+/// Upper bounds of the histogram of anomaly scores, which is a counter for each: wasm can't name buckets.
+const SCORES: [u64; 10] = [0, 5, 10, 15, 20, 30, 40, 50, 75, 100];
+
+impl Stream {
+    /// The stream is over: phase 5, then everything that there is to say.
+    pub fn log<H: Host>(&mut self, outlets: &mut Outlets<'_, H>) {
+        let Some(mut transaction) = std::mem::take(&mut self.stage).end() else {
+            return;
+        };
+        transaction.set_elapsed(std::time::Duration::from_nanos(
+            outlets.host.now().saturating_sub(self.started),
+        ));
+        let score = SCORE_VARIABLES.iter().find_map(|name| transaction.tx(name));
+        let score = score.and_then(|score| std::str::from_utf8(score).ok()?.parse().ok());
+        let report = transaction.log();
+        self.count(outlets, &report, score);
+        self.write_matches(outlets, &report);
+        if report.interrupted {
+            self.write_block(outlets, &report);
+        }
+        if report.audited {
+            self.write_audit(outlets, &report);
+        }
+    }
+
+    fn count<H: Host>(&self, outlets: &mut Outlets<'_, H>, report: &Report, score: Option<u64>) {
+        let (Some(site), Some(rules)) = (&self.site, &self.rules) else {
+            return;
+        };
+        let (host, names) = (outlets.host, &site.names);
+        let outcome = self.outcome(report);
+        if !self.failed {
+            outlets
+                .metrics
+                .add(host, names.contract("requests_total", &[("outcome", outcome)]), 1);
+        }
+        for rule in report.matched.iter().filter(|rule| rule.log) {
+            let id = rules.loaded.hits.name(rule.id);
+            let outcome = match (rule.action, report.interrupted) {
+                (Some("deny" | "drop" | "redirect"), true) => "block",
+                (Some("allow"), _) => "pass",
+                _ => "detect",
+            };
+            let labels = [("rule_id", &*id), ("severity", severity(rule)), ("outcome", outcome)];
+            outlets.metrics.add(host, names.contract("rule_hits_total", &labels), 1);
+        }
+        if let Some(score) = score {
+            let below = SCORES.iter().filter(|bound| score <= **bound).map(ToString::to_string);
+            for bound in below.chain(["inf".to_owned()]) {
+                outlets.metrics.add(
+                    host,
+                    names.contract("request_anomaly_score_bucket", &[("le", &bound)]),
+                    1,
+                );
+            }
+            outlets
+                .metrics
+                .add(host, names.contract("request_anomaly_score_count", &[]), 1);
+            outlets
+                .metrics
+                .add(host, names.contract("request_anomaly_score_sum", &[]), score);
+        }
+        if let (Some(interruption), true) = (&report.interruption, report.interrupted) {
+            let rule = rule_name(interruption);
+            let name = names.interruptions(&rule, phase_name(interruption.phase), rules.authority.as_deref());
+            outlets.metrics.add(host, name, 1);
+            let severity = blocking(interruption, &report.matched).map_or("CRITICAL", severity);
+            for category in categories(&report.matched) {
+                let labels = [("category", category), ("severity", severity)];
+                outlets
+                    .metrics
+                    .add(host, names.contract("blocked_requests_total", &labels), 1);
+            }
+            if interruption.cause == Cause::WorkLimit {
+                outlets.metrics.add(host, names.own("tx.work_limit"), 1);
+            }
+        }
+    }
+
+    fn outcome(&self, report: &Report) -> &'static str {
+        match &report.interruption {
+            Some(interruption) if report.interrupted => match interruption.action.name() {
+                "redirect" => "redirect",
+                _ => "block",
+            },
+            Some(_) => "detect",
+            None if report.matched.iter().any(|rule| rule.log) => "detect",
+            None => "pass",
+        }
+    }
+
+    /// One line for each match, as ModSecurity and Coraza write it: tools and people search for its form.
+    fn write_matches<H: Host>(&self, outlets: &mut Outlets<'_, H>, report: &Report) {
+        let Some(site) = &self.site else { return };
+        for rule in report.matched.iter().filter(|rule| rule.log) {
+            let suppressed = match site.match_log {
+                MatchLog::All => Some(0),
+                MatchLog::Sampled => outlets.limiter.admit(outlets.host.now()),
+            };
+            let Some(suppressed) = suppressed else { continue };
+            let mut line = format!(
+                "[client \"{}\"] Coraza: {rule} [hostname \"{}\"] [uri \"{}\"] [unique_id \"{}\"]",
+                shown(&self.client),
+                shown(&self.head.authority),
+                shown(&self.head.uri),
+                shown(&self.head.request_id),
+            );
+            if suppressed > 0 {
+                line.push_str(&format!(" [suppressed \"{suppressed}\"]"));
+            }
+            outlets.host.log(level(rule), &line);
+        }
+    }
+
+    fn write_block<H: Host>(&self, outlets: &mut Outlets<'_, H>, report: &Report) {
+        let (Some(site), Some(interruption)) = (&self.site, &report.interruption) else {
+            return;
+        };
+        let suppressed = match site.match_log {
+            MatchLog::All => Some(0),
+            MatchLog::Sampled => outlets.limiter.admit(outlets.host.now()),
+        };
+        let Some(suppressed) = suppressed else { return };
+        let mut line = self.block(interruption, &report.matched);
+        if let Value::Object(fields) = &mut line {
+            fields.insert("event".to_owned(), json!("coraza_waf_blocked_request"));
+            fields.insert("engine".to_owned(), json!(site.engine));
+            fields.insert("namespace".to_owned(), json!(site.namespace));
+            fields.insert("method".to_owned(), json!(shown(&self.head.method)));
+            fields.insert("uri".to_owned(), json!(shown(&self.head.uri)));
+            fields.insert("request_id".to_owned(), json!(shown(&self.head.request_id)));
+            if suppressed > 0 {
+                fields.insert("suppressed".to_owned(), json!(suppressed));
+            }
+        }
+        outlets.host.log(Level::Warn, &line.to_string());
+    }
+
+    /// What a log line and the filter state say of a block alike.
+    fn block(&self, interruption: &Interruption, matched: &[MatchedRule]) -> Value {
+        let rule = blocking(interruption, matched);
+        // Bodies stay out of logs.
+        let data = rule
+            .filter(|rule| !rule.variable.starts_with("REQUEST_BODY") && !rule.variable.starts_with("RESPONSE_BODY"));
+        json!({
+            "rule_id": rule_name(interruption),
+            "phase": phase_name(interruption.phase),
+            "action": interruption.action.name(),
+            "status": self.answered_with(interruption),
+            "severity": rule.map_or("CRITICAL", severity),
+            "category": categories(matched).into_iter().next(),
+            "client_ip": shown(&self.client),
+            "message": rule.map(|rule| &*rule.message),
+            "matched_data": data.map(|rule| shown(rule.data.as_bytes())),
+        })
+    }
+
+    /// The status that the client sees: in the middle of a response it has seen the upstream's.
+    fn answered_with(&self, interruption: &Interruption) -> u16 {
+        match (interruption.phase, self.status) {
+            (coraza_engine::seclang::rules::Phase::ResponseBody, Some(status)) => status,
+            _ => interruption.status,
+        }
+    }
+
+    /// Leaves the facts of a block where access logs look for them, before the answer is logged.
+    pub(super) fn tell_access_logs(&self, host: &impl Host, interruption: &Interruption, matched: &[MatchedRule]) {
+        if !self.site.as_ref().is_some_and(|site| site.filter_state) {
+            return;
+        }
+        let _ = host.set_property(&format!("{FILTER_STATE}event"), b"coraza_waf_blocked_request");
+        let block = self.block(interruption, matched);
+        for key in [
+            "rule_id",
+            "phase",
+            "action",
+            "status",
+            "severity",
+            "category",
+            "client_ip",
+        ] {
+            let text = match block.get(key) {
+                Some(Value::String(text)) => text.clone(),
+                Some(other) => other.to_string(),
+                None => continue,
+            };
+            let _ = host.set_property(&format!("{FILTER_STATE}{key}"), text.as_bytes());
+        }
+    }
+
+    /// One record of the audit log, as JSON in one line. Header fields and bodies have no place in Envoy's log.
+    fn write_audit<H: Host>(&self, outlets: &mut Outlets<'_, H>, report: &Report) {
+        let matched = report.matched.iter().filter(|rule| rule.audit).map(|rule| {
+            json!({
+                "id": rule.id.map(|id| id.0),
+                "phase": rule.phase.number(),
+                "message": rule.message,
+                "severity": severity(rule),
+                "tags": rule.tags,
+                "variable": rule.variable,
+            })
+        });
+        let matched: Vec<_> = matched.collect();
+        let record = json!({
+            "transaction": {
+                "id": shown(&self.head.request_id),
+                "unix_timestamp_ns": self.started,
+                "client_ip": shown(&self.client),
+                "request": {
+                    "method": shown(&self.head.method),
+                    "uri": shown(&self.head.uri),
+                    "protocol": shown(&self.protocol),
+                    "host": shown(&self.head.authority),
+                },
+                "response": { "status": self.status },
+                "is_interrupted": report.interrupted,
+            },
+            "messages": matched,
+        });
+        outlets.host.log(Level::Info, &format!("AuditLog:{record}"));
+    }
+}
+
+/// Bytes of the wire as a line may show them: printable ASCII, anything else as `\xHH`, and only so many.
+fn shown(bytes: &[u8]) -> String {
+    let escape = |byte: &u8| match byte {
+        b'"' | b'\\' => format!("\\x{byte:02x}"),
+        b' '..=b'~' => char::from(*byte).to_string(),
+        other => format!("\\x{other:02x}"),
+    };
+    bytes.iter().take(MAX_TEXT).map(escape).collect()
+}
+
+fn rule_name(interruption: &Interruption) -> String {
+    match interruption.cause {
+        Cause::Rule(Some(id)) => id.to_string(),
+        Cause::Rule(None) => "0".to_owned(),
+        Cause::RequestBodyLimit => "request_body_limit".to_owned(),
+        Cause::ResponseBodyLimit => "response_body_limit".to_owned(),
+        Cause::WorkLimit => "work_limit".to_owned(),
+    }
+}
+
+/// The match that interrupted.
+fn blocking<'a>(interruption: &Interruption, matched: &'a [MatchedRule]) -> Option<&'a MatchedRule> {
+    let Cause::Rule(id) = interruption.cause else {
+        return None;
+    };
+    matched.iter().rev().find(|rule| rule.id == id)
+}
+
+/// The names of the contract, which has five.
+fn severity(rule: &MatchedRule) -> &'static str {
+    match rule.severity.map(coraza_engine::seclang::rules::Severity::number) {
+        None | Some(0..=2) => "CRITICAL",
+        Some(3) => "ERROR",
+        Some(4) => "WARNING",
+        Some(5) => "NOTICE",
+        Some(_) => "INFO",
+    }
+}
+
+fn level(rule: &MatchedRule) -> Level {
+    match severity(rule) {
+        "CRITICAL" => Level::Critical,
+        "ERROR" => Level::Error,
+        "WARNING" => Level::Warn,
+        _ => Level::Info,
+    }
+}
+
+/// The kinds of attack that the rules which matched are tagged with, by the contract's names; `other` if none is.
+fn categories(matched: &[MatchedRule]) -> BTreeSet<&'static str> {
+    let tags = matched.iter().flat_map(|rule| &rule.tags);
+    let known: BTreeSet<_> = tags.filter_map(|tag| category(tag)).collect();
+    if known.is_empty() {
+        BTreeSet::from(["other"])
+    } else {
+        known
+    }
+}
+
+fn category(tag: &str) -> Option<&'static str> {
+    Some(match tag.strip_prefix("attack-")? {
+        "sqli" => "sqli",
+        "xss" => "xss",
+        "rce" => "rce",
+        "lfi" => "lfi",
+        "rfi" => "rfi",
+        "command-injection" => "command_injection",
+        "protocol" => "protocol_attack",
+        "session-fixation" => "session_fixation",
+        "java" => "java_attack",
+        _ => return None,
+    })
+}
