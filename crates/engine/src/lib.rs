@@ -29,10 +29,12 @@
 //! No IO, no clock, no threads: the same crate runs in the controller, in the command line and as WebAssembly in Envoy.
 
 mod actions;
+mod anomaly;
 mod audit;
 pub mod body;
 mod collection;
 pub mod detect;
+mod error_log;
 mod event;
 mod interruption;
 pub mod operators;
@@ -42,9 +44,11 @@ pub mod transaction;
 pub mod transformations;
 mod variables;
 
+pub use anomaly::AnomalyScores;
+pub use error_log::Origin;
 pub use event::MatchedRule;
 pub use interruption::{Cause, Disruption, Interruption};
-pub use program::{BodySettings, DataFiles, Options, Program, ProgramBuilder, Settings};
+pub use program::{BodySettings, DataFiles, Options, Program, ProgramBuilder, Settings, Source};
 pub use transaction::Transaction;
 
 /// The rule language, whose rules, phases and severities are part of this interface.

@@ -2,6 +2,7 @@
 
 mod build;
 mod compile;
+mod lines;
 mod lists;
 mod operator;
 mod patterns;
@@ -43,9 +44,20 @@ impl DataFiles for () {
     }
 }
 
+/// A source of rules, for those who read logs: its name, and the text that [`Location`](coraza_seclang::Location)s are about.
+#[derive(Clone, Copy, Debug)]
+pub struct Source<'a> {
+    /// What it is called.
+    pub name: &'a str,
+    /// What it says.
+    pub text: &'a [u8],
+}
+
 /// What a program is compiled with.
 #[derive(Clone, Copy)]
 pub struct Options<'a> {
+    /// The sources of the rules, in order, so that matches can name file and line; without them they say none.
+    pub sources: &'a [Source<'a>],
     /// The files of `pmFromFile` and `ipMatchFromFile`.
     pub files: &'a dyn DataFiles,
     /// The bounds of each regular expression.
@@ -57,6 +69,7 @@ pub struct Options<'a> {
 impl Default for Options<'_> {
     fn default() -> Self {
         Self {
+            sources: &[],
             files: &(),
             patterns: pattern::Limits::default(),
             previous: None,

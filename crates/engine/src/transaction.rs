@@ -18,6 +18,8 @@ use std::time::Duration;
 
 use coraza_seclang::rules::{Phase, Variable};
 
+use crate::anomaly::AnomalyScores;
+use crate::error_log::Origin;
 use crate::event::MatchedRule;
 use crate::interruption::Interruption;
 use crate::program::Program;
@@ -99,16 +101,25 @@ pub type Progress<S> = Result<Transaction<S>, Interrupted>;
 /// What is to say about a transaction that has ended.
 #[derive(Clone, Debug)]
 pub struct Report {
+    /// Where it came from.
+    pub origin: Origin,
     /// The rules that matched and want to be logged, in order.
     pub matched: Vec<MatchedRule>,
+    /// How many more there were: not all are remembered.
+    pub forgotten: usize,
     /// What interrupted it, or would have if the engine only detects.
     pub interruption: Option<Interruption>,
     /// Whether the interruption took place.
     pub interrupted: bool,
-    /// Whether it belongs in the audit log, as `SecAuditEngine` and `SecAuditLogRelevantStatus` have it.
-    pub audited: bool,
+    /// What its anomalies added up to.
+    pub anomaly_scores: AnomalyScores,
+    /// The record for the audit log, one line of JSON in the shape of libmodsecurity's, if `SecAuditEngine` and
+    /// `SecAuditLogRelevantStatus` want one; `SecAuditLogParts` says what is in it. Bodies and headers are cut.
+    pub audit_log: Option<String>,
     /// How much work its rules were: bytes that were looked at, each as often as it was.
     pub work: u64,
+    /// Whether work or memory reached its limit, after which rules see less than they ask for.
+    pub exceeded: bool,
 }
 
 impl Transaction<states::Connected> {

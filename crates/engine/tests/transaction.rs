@@ -221,7 +221,7 @@ fn multipart_json_and_xml_bodies_are_read() {
     assert_eq!(post("multipart/form-data; boundary=b", b"--b\r\n"), [3, 13]);
     assert_eq!(post("application/json", b"{"), [3, 13]);
     // Nothing knows this type, so nothing reads the body.
-    assert_eq!(post("text/plain", b"a=x"), []);
+    assert!(post("text/plain", b"a=x").is_empty());
 }
 
 #[test]
@@ -570,19 +570,19 @@ fn events_say_what_matched() {
     let report = run(rules, &get("/?a=EV%22%0a"));
     let event = &report.matched[0];
     assert_eq!(event.message, "found e in ARGS:a");
-    assert_eq!(event.data, r#"ev\"\x0a"#);
+    assert_eq!(event.data, r#"ev"\x0a"#);
     assert_eq!(
         (event.variable.as_str(), event.value.as_str()),
-        ("ARGS:a", r#"EV\"\x0a"#)
+        ("ARGS:a", r#"EV"\x0a"#)
     );
     assert_eq!(event.tags, ["one", "two/GET"]);
     assert_eq!(event.operator, "@rx (e)v");
     assert_eq!(event.action, Some("deny"));
     assert_eq!(
         event.to_string(),
-        "Access denied (phase 1). Matched \"@rx (e)v\" against variable `ARGS:a' (Value: `EV\\\"\\x0a') [id \"1\"] [rev \"2\"] \
-         [msg \"found e in ARGS:a\"] [data \"ev\\\"\\x0a\"] [severity \"2\"] [ver \"v/1\"] [maturity \"3\"] [accuracy \"4\"] \
-         [tag \"one\"] [tag \"two/GET\"]"
+        "Access denied with code 403 (phase 1). Matched \"Operator `Rx' with parameter `(e)v' against variable `ARGS:a' \
+         (Value: `EV\\\"\\x0a' ) [file \"\"] [line \"0\"] [id \"1\"] [rev \"2\"] [msg \"found e in ARGS:a\"] [data \"ev\\\"\\x0a\"] \
+         [severity \"2\"] [ver \"v/1\"] [maturity \"3\"] [accuracy \"4\"] [tag \"one\"] [tag \"two/GET\"]"
     );
     let audited = &report.matched[1];
     assert!(event.log && event.audit && !audited.log && audited.audit);

@@ -7,6 +7,7 @@ use coraza_seclang::rules::{self, Entry, Phase, RuleId, Rules, Setting, Text};
 use coraza_seclang::{Diagnostic, Kind, Location, MAX_DIAGNOSTICS, SourceDiagnostic};
 
 use super::compile::Compilation;
+use super::lines::Lines;
 use super::lists::Lists;
 use super::patterns::Patterns;
 use super::rule::{Member, Rule};
@@ -58,6 +59,7 @@ pub struct ProgramBuilder<R> {
 pub(super) struct Parts {
     pub(super) patterns: Patterns,
     pub(super) lists: Lists,
+    pub(super) lines: Lines,
     pub(super) errors: Vec<SourceDiagnostic>,
 }
 

@@ -65,10 +65,13 @@ impl<'a> Compilation<'a> {
             _ => Box::default(),
         };
         let tags = defaults.into_iter().flat_map(Actions::tags).chain(actions.tags());
+        let (file, line) = self.parts.lines.find(self.options.sources, starter.location);
         Some(Rule {
             id: rule.id,
             phase: rule.phase,
             location: starter.location,
+            file,
+            line,
             members: members.into_boxed_slice(),
             disruptive,
             status: status(rule).and_then(|status| u16::try_from(status).ok()),

@@ -17,6 +17,9 @@ pub(crate) struct Rule {
     pub(crate) id: Option<RuleId>,
     pub(crate) phase: Phase,
     pub(crate) location: Location,
+    /// The name of its source, and its line there.
+    pub(crate) file: Arc<str>,
+    pub(crate) line: u32,
     /// Never empty.
     pub(crate) members: Box<[Member]>,
     pub(crate) disruptive: Disruptive,

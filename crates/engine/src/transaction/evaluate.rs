@@ -3,12 +3,11 @@
 
 use std::sync::Arc;
 
-use coraza_seclang::rules::{AllowScope, EngineMode, LimitAction, Phase, Template, Variable};
+use coraza_seclang::rules::{AllowScope, EngineMode, LimitAction, Phase, Variable};
 
 use super::State;
 use super::state::LastMatch;
 use crate::collection::Bytes;
-use crate::event::{MatchedRule, escape};
 use crate::interruption::{Cause, Disruption, Interruption};
 use crate::pattern::MAX_GROUPS;
 use crate::program::{Disruptive, Member, Program, Rule, Scratch};
@@ -165,13 +164,16 @@ impl State {
             Disruptive::Redirect(url) => Some(Disruption::Redirect(self.expand(url))),
         };
         if rule.logging.log || rule.logging.auditlog {
-            let action = match (&disruption, &rule.disruptive) {
-                (Some(disruption), _) => Some(disruption.name()),
-                (None, Disruptive::Allow(_)) => Some("allow"),
+            let ends = rule.phase != Phase::Logging;
+            let acted = match (&disruption, &rule.disruptive) {
+                (Some(disruption), _) => {
+                    let status = ends.then(|| disruption.status(rule.status));
+                    Some((disruption.name(), status))
+                }
+                (None, Disruptive::Allow(_)) => Some(("allow", None)),
                 _ => None,
             };
-            let event = self.event(rule, action.filter(|_| acts));
-            self.matched.push(event);
+            self.remember(rule, acted.filter(|_| acts));
         }
         if let Some(action) = disruption {
             let interruption = Interruption {
@@ -199,36 +201,6 @@ impl State {
                 },
                 Flow::To,
             ),
-        }
-    }
-
-    fn event(&self, rule: &Rule, action: Option<&'static str>) -> MatchedRule {
-        let last = &self.last_match;
-        // Of several in a chain, the last one: it knows most. Expanded now, when the whole chain has matched.
-        let said = |text: fn(&Member) -> Option<&Template>| {
-            let template = rule.members.iter().rev().find_map(text);
-            template
-                .map(|template| escape(&self.expand(template)))
-                .unwrap_or_default()
-        };
-        MatchedRule {
-            id: rule.id,
-            phase: rule.phase,
-            location: rule.location,
-            message: said(|member| member.msg.as_ref()),
-            data: said(|member| member.log_data.as_ref()),
-            severity: rule.members.iter().rev().find_map(|member| member.severity),
-            tags: rule.tags.iter().map(|tag| escape(&self.expand(tag))).collect(),
-            rev: escape(&rule.rev),
-            ver: escape(&rule.ver),
-            maturity: rule.maturity,
-            accuracy: rule.accuracy,
-            operator: escape(&last.operator),
-            variable: escape(&last.variable),
-            value: escape(&last.value),
-            action,
-            log: rule.logging.log,
-            audit: rule.logging.auditlog,
         }
     }
 

@@ -61,6 +61,7 @@ impl State {
         if !self.wants_request_body() || body.is_empty() {
             return;
         }
+        self.keep_for_audit(&body);
         self.variables
             .set_number(Variable::RequestBodyLength, body.len() as u64);
         let forced = self.control.force_request_body;

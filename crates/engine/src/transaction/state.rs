@@ -22,6 +22,8 @@ pub(crate) struct State {
     pub(crate) clock: Clock,
     pub(crate) meter: Meter,
     pub(crate) matched: Vec<MatchedRule>,
+    /// How many more there were.
+    pub(crate) forgotten: usize,
     /// The first interruption, also where the engine only detects.
     pub(crate) interruption: Option<Interruption>,
     pub(crate) interrupted: bool,
@@ -37,6 +39,8 @@ pub(crate) struct State {
     /// The request's body as far as it was read, whatever its type: part of `FULL_REQUEST`.
     pub(crate) whole_body: Bytes,
     pub(crate) response_body: Vec<u8>,
+    /// What the audit log may say of the request's body.
+    pub(crate) audited_body: Vec<u8>,
 }
 
 /// What there is to say about the current rule's last match.
@@ -64,6 +68,7 @@ impl State {
             },
             meter: Meter::default(),
             matched: Vec::new(),
+            forgotten: 0,
             interruption: None,
             interrupted: false,
             current: None,
@@ -73,6 +78,7 @@ impl State {
             request_body: Vec::new(),
             whole_body: Bytes::default(),
             response_body: Vec::new(),
+            audited_body: Vec::new(),
         }
     }
 
@@ -91,7 +97,11 @@ impl State {
 
     pub(super) fn report(self) -> Report {
         Report {
-            audited: self.is_audited(),
+            origin: self.origin(),
+            audit_log: self.audit_log(),
+            anomaly_scores: self.anomaly_scores(),
+            exceeded: self.meter.is_exceeded(),
+            forgotten: self.forgotten,
             matched: self.matched,
             interruption: self.interruption,
             interrupted: self.interrupted,

@@ -14,6 +14,24 @@ pub(crate) struct Clock {
 }
 
 impl Clock {
+    /// When the transaction began, as in ModSecurity's audit log, in UTC: `Thu Jan  1 00:00:00 1970`.
+    pub(crate) fn stamp(&self) -> String {
+        const DAYS: [&str; 7] = ["Thu", "Fri", "Sat", "Sun", "Mon", "Tue", "Wed"];
+        const MONTHS: [&str; 12] = [
+            "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec",
+        ];
+        let name = |names: &[&'static str], at: u64| {
+            let at = usize::try_from(at).unwrap_or_default();
+            names.get(at).copied().unwrap_or_default()
+        };
+        let now = self.started.as_secs();
+        let (year, month, day) = civil(now / 86_400);
+        let (hour, minute, second) = (now / 3600 % 24, now / 60 % 60, now % 60);
+        let weekday = name(&DAYS, now / 86_400 % 7);
+        let month = name(&MONTHS, month - 1);
+        format!("{weekday} {month} {day:2} {hour:02}:{minute:02}:{second:02} {year}")
+    }
+
     /// The value of a `TIME` variable or of `DURATION`, in UTC; `None` for other variables.
     pub(crate) fn read(&self, variable: Variable) -> Option<String> {
         let now = self.started.saturating_add(self.elapsed).as_secs();
@@ -78,5 +96,7 @@ mod tests {
         assert_eq!(clock(951_868_799, 0).read(Variable::TimeDay).as_deref(), Some("29"));
         assert_eq!(clock(0, 0).read(Variable::TimeYear).as_deref(), Some("1970"));
         assert_eq!(clock(0, 0).read(Variable::Args), None);
+        assert_eq!(clock(0, 0).stamp(), "Thu Jan  1 00:00:00 1970");
+        assert_eq!(clock(951_868_799, 0).stamp(), "Tue Feb 29 23:59:59 2000");
     }
 }
