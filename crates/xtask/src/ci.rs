@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use anyhow::{Context, Result};
 
-use crate::{generate, test, workspace};
+use crate::{generate, oracle, test, workspace};
 
 pub(crate) async fn run() -> Result<()> {
     let started = Instant::now();
@@ -17,6 +17,11 @@ pub(crate) async fn run() -> Result<()> {
     step("lints", clippy.run()).await?;
     step("generated files", generate::run(&generate::Args { check: true })).await?;
     step("tests", test::run(&test::Args::everything())).await?;
+    step(
+        "libinjection",
+        oracle::libinjection(&oracle::LibinjectionArgs::default()),
+    )
+    .await?;
     eprintln!("all of it in {:.0?}", started.elapsed());
     Ok(())
 }

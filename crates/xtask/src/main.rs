@@ -13,6 +13,7 @@ mod cluster;
 mod conformance;
 mod demo;
 mod generate;
+mod oracle;
 mod program;
 mod test;
 mod tools;
@@ -53,6 +54,9 @@ enum Command {
     Ftw(conformance::FtwArgs),
     /// Run the vectors of the rule language and ModSecurity's regression cases through the WAF engine
     Vectors(conformance::VectorsArgs),
+    /// Compare the WAF engine's verdicts with those of libmodsecurity
+    #[command(subcommand)]
+    Oracle(oracle::Command),
     /// What CI runs: formatting, lints, generated files, tests
     Ci,
 }
@@ -91,6 +95,7 @@ async fn run(command: Command) -> Result<()> {
         Command::Bench(args) => bench::run(&args).await,
         Command::Ftw(args) => conformance::ftw(args).await,
         Command::Vectors(args) => conformance::vectors(args).await,
+        Command::Oracle(command) => oracle::run(&command).await,
         Command::Ci => ci::run().await,
     }
 }
