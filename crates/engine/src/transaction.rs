@@ -16,7 +16,7 @@ use std::marker::PhantomData;
 use std::sync::Arc;
 use std::time::Duration;
 
-use coraza_seclang::rules::{Phase, Variable};
+use coraza_seclang::rules::Phase;
 
 use crate::anomaly::AnomalyScores;
 use crate::error_log::Origin;
@@ -243,11 +243,6 @@ impl<S> Transaction<S> {
     /// The rules that matched so far and want to be logged.
     pub fn matched(&self) -> &[MatchedRule] {
         &self.state.matched
-    }
-
-    /// A variable of the collection TX; names are compared without case.
-    pub fn tx(&self, name: &[u8]) -> Option<&[u8]> {
-        self.state.variables.find(Variable::Tx, name).map(|value| &**value)
     }
 
     /// Leaves out the phases that are left, but for logging: the client or the server went away.

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use coraza_engine::seclang::rules::{Phase, Severity};
 use coraza_engine::transaction::Report;
 use coraza_engine::{Cause, Interruption, MatchedRule};
 use serde_json::{Value, json};
@@ -13,8 +14,6 @@ use crate::load::phase_name;
 
 /// Where access logs find a block: `%FILTER_STATE(wasm.io.coraza.waf.rule_id:PLAIN)%`.
 const FILTER_STATE: &str = "io.coraza.waf.";
-/// Where CRS keeps a request's score, newest first: since 4.0, and before.
-const SCORE_VARIABLES: [&[u8]; 2] = [b"blocking_inbound_anomaly_score", b"anomaly_score"];
 /// How much of a text of the wire a line holds.
 const MAX_TEXT: usize = 256;
 /// Upper bounds of the histogram of anomaly scores, which is a counter for each: wasm can't name buckets.
@@ -29,20 +28,18 @@ impl Stream {
         transaction.set_elapsed(std::time::Duration::from_nanos(
             outlets.host.now().saturating_sub(self.started),
         ));
-        let score = SCORE_VARIABLES.iter().find_map(|name| transaction.tx(name));
-        let score = score.and_then(|score| std::str::from_utf8(score).ok()?.parse().ok());
         let report = transaction.log();
-        self.count(outlets, &report, score);
+        self.count(outlets, &report);
         self.write_matches(outlets, &report);
         if report.interrupted {
             self.write_block(outlets, &report);
         }
-        if report.audited {
-            self.write_audit(outlets, &report);
+        if let Some(record) = &report.audit_log {
+            outlets.host.log(Level::Info, &format!("AuditLog:{record}"));
         }
     }
 
-    fn count<H: Host>(&self, outlets: &mut Outlets<'_, H>, report: &Report, score: Option<u64>) {
+    fn count<H: Host>(&self, outlets: &mut Outlets<'_, H>, report: &Report) {
         let (Some(site), Some(rules)) = (&self.site, &self.rules) else {
             return;
         };
@@ -60,10 +57,14 @@ impl Stream {
                 (Some("allow"), _) => "pass",
                 _ => "detect",
             };
-            let labels = [("rule_id", &*id), ("severity", severity(rule)), ("outcome", outcome)];
+            let labels = [
+                ("rule_id", &*id),
+                ("severity", severity(rule.severity)),
+                ("outcome", outcome),
+            ];
             outlets.metrics.add(host, names.contract("rule_hits_total", &labels), 1);
         }
-        if let Some(score) = score {
+        if let Some(score) = report.anomaly_scores.inbound {
             let below = SCORES.iter().filter(|bound| score <= **bound).map(ToString::to_string);
             for bound in below.chain(["inf".to_owned()]) {
                 outlets.metrics.add(
@@ -83,7 +84,7 @@ impl Stream {
             let rule = rule_name(interruption);
             let name = names.interruptions(&rule, phase_name(interruption.phase), rules.authority.as_deref());
             outlets.metrics.add(host, name, 1);
-            let severity = blocking(interruption, &report.matched).map_or("CRITICAL", severity);
+            let severity = blocking(interruption, &report.matched).map_or("CRITICAL", |rule| severity(rule.severity));
             for category in categories(&report.matched) {
                 let labels = [("category", category), ("severity", severity)];
                 outlets
@@ -108,26 +109,25 @@ impl Stream {
         }
     }
 
-    /// One line for each match, as ModSecurity and Coraza write it: tools and people search for its form.
+    /// One line for each match, as ModSecurity writes it: tools and people search for its form.
     fn write_matches<H: Host>(&self, outlets: &mut Outlets<'_, H>, report: &Report) {
-        let Some(site) = &self.site else { return };
-        for rule in report.matched.iter().filter(|rule| rule.log) {
-            let suppressed = match site.match_log {
-                MatchLog::All => Some(0),
-                MatchLog::Sampled => outlets.limiter.admit(outlets.host.now()),
-            };
-            let Some(suppressed) = suppressed else { continue };
-            let mut line = format!(
-                "[client \"{}\"] Coraza: {rule} [hostname \"{}\"] [uri \"{}\"] [unique_id \"{}\"]",
-                shown(&self.client),
-                shown(&self.head.authority),
-                shown(&self.head.uri),
-                shown(&self.head.request_id),
-            );
-            if suppressed > 0 {
-                line.push_str(&format!(" [suppressed \"{suppressed}\"]"));
+        for (severity, line) in report.error_log() {
+            if let Some(suppressed) = self.admit(outlets) {
+                let more = if suppressed > 0 {
+                    format!(" [suppressed \"{suppressed}\"]")
+                } else {
+                    String::new()
+                };
+                outlets.host.log(level(severity), &format!("{line}{more}"));
             }
-            outlets.host.log(level(rule), &line);
+        }
+    }
+
+    /// Whether a line about a match may be logged, and how many were not since the last one.
+    fn admit<H: Host>(&self, outlets: &mut Outlets<'_, H>) -> Option<u64> {
+        match self.site.as_ref()?.match_log {
+            MatchLog::All => Some(0),
+            MatchLog::Sampled => outlets.limiter.admit(outlets.host.now()),
         }
     }
 
@@ -135,11 +135,7 @@ impl Stream {
         let (Some(site), Some(interruption)) = (&self.site, &report.interruption) else {
             return;
         };
-        let suppressed = match site.match_log {
-            MatchLog::All => Some(0),
-            MatchLog::Sampled => outlets.limiter.admit(outlets.host.now()),
-        };
-        let Some(suppressed) = suppressed else { return };
+        let Some(suppressed) = self.admit(outlets) else { return };
         let mut line = self.block(interruption, &report.matched);
         if let Value::Object(fields) = &mut line {
             fields.insert("event".to_owned(), json!("coraza_waf_blocked_request"));
@@ -166,7 +162,7 @@ impl Stream {
             "phase": phase_name(interruption.phase),
             "action": interruption.action.name(),
             "status": self.answered_with(interruption),
-            "severity": rule.map_or("CRITICAL", severity),
+            "severity": rule.map_or("CRITICAL", |rule| severity(rule.severity)),
             "category": categories(matched).into_iter().next(),
             "client_ip": shown(&self.client),
             "message": rule.map(|rule| &*rule.message),
@@ -177,7 +173,7 @@ impl Stream {
     /// The status that the client sees: in the middle of a response it has seen the upstream's.
     fn answered_with(&self, interruption: &Interruption) -> u16 {
         match (interruption.phase, self.status) {
-            (coraza_engine::seclang::rules::Phase::ResponseBody, Some(status)) => status,
+            (Phase::ResponseBody, Some(status)) => status,
             _ => interruption.status,
         }
     }
@@ -205,38 +201,6 @@ impl Stream {
             };
             let _ = host.set_property(&format!("{FILTER_STATE}{key}"), text.as_bytes());
         }
-    }
-
-    /// One record of the audit log, as JSON in one line. Header fields and bodies have no place in Envoy's log.
-    fn write_audit<H: Host>(&self, outlets: &mut Outlets<'_, H>, report: &Report) {
-        let matched = report.matched.iter().filter(|rule| rule.audit).map(|rule| {
-            json!({
-                "id": rule.id.map(|id| id.0),
-                "phase": rule.phase.number(),
-                "message": rule.message,
-                "severity": severity(rule),
-                "tags": rule.tags,
-                "variable": rule.variable,
-            })
-        });
-        let matched: Vec<_> = matched.collect();
-        let record = json!({
-            "transaction": {
-                "id": shown(&self.head.request_id),
-                "unix_timestamp_ns": self.started,
-                "client_ip": shown(&self.client),
-                "request": {
-                    "method": shown(&self.head.method),
-                    "uri": shown(&self.head.uri),
-                    "protocol": shown(&self.protocol),
-                    "host": shown(&self.head.authority),
-                },
-                "response": { "status": self.status },
-                "is_interrupted": report.interrupted,
-            },
-            "messages": matched,
-        });
-        outlets.host.log(Level::Info, &format!("AuditLog:{record}"));
     }
 }
 
@@ -269,8 +233,8 @@ fn blocking<'a>(interruption: &Interruption, matched: &'a [MatchedRule]) -> Opti
 }
 
 /// The names of the contract, which has five.
-fn severity(rule: &MatchedRule) -> &'static str {
-    match rule.severity.map(coraza_engine::seclang::rules::Severity::number) {
+fn severity(of_rule: Option<Severity>) -> &'static str {
+    match of_rule.map(Severity::number) {
         None | Some(0..=2) => "CRITICAL",
         Some(3) => "ERROR",
         Some(4) => "WARNING",
@@ -279,8 +243,9 @@ fn severity(rule: &MatchedRule) -> &'static str {
     }
 }
 
-fn level(rule: &MatchedRule) -> Level {
-    match severity(rule) {
+/// As the Go plugin has it.
+fn level(of_rule: Option<Severity>) -> Level {
+    match severity(of_rule) {
         "CRITICAL" => Level::Critical,
         "ERROR" => Level::Error,
         "WARNING" => Level::Warn,

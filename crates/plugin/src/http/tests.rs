@@ -295,11 +295,11 @@ fn operators_learn_of_a_block_in_four_ways() {
     let logs = driver.host.logs.borrow();
     let matched = logs
         .iter()
-        .find(|(_, line)| line.contains("Coraza: Access denied (phase 2)"))
+        .find(|(_, line)| line.contains("ModSecurity: Access denied with code 406 (phase 2)"))
         .expect("a match");
     assert_eq!(matched.0, crate::host::Level::Error);
     assert!(
-        matched.1.starts_with("[client \"2001:db8::1\"]") && matched.1.ends_with("[unique_id \"r-7\"]"),
+        matched.1.starts_with("[client 2001:db8::1]") && matched.1.ends_with("[unique_id \"r-7\"]"),
         "{}",
         matched.1
     );
