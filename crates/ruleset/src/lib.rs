@@ -7,12 +7,14 @@ pub mod compiled;
 pub mod grant;
 pub mod key;
 pub mod limits;
+pub mod poller;
 pub mod revision;
 pub mod timestamp;
 
 pub use compiled::{CompiledRuleSet, Content, DataFiles, RulesText};
-pub use grant::TokenDigest;
+pub use grant::{EngineKey, Grant, InvalidEngine, TokenDigest};
 pub use key::{InvalidKey, RuleSetKey};
 pub use limits::{Limits, Oversized};
+pub use poller::{InvalidRevisionTag, PollerId, RevisionTag, Running};
 pub use revision::{Digest, InvalidDigest, Revision};
 pub use timestamp::{InvalidTimestamp, Timestamp};
