@@ -37,6 +37,7 @@ pub fn hello(replica: &str) -> Hello {
         holdings: Vec::new(),
         max_ruleset_bytes: 8 << 20,
         plugin_digest: bytes::Bytes::new(),
+        grants: Vec::new(),
     }
 }
 

@@ -19,10 +19,10 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::sync::watch;
 
 use crate::args::Args;
-use crate::auth::TokenReviews;
 use crate::auth::token_review::{KubeReview, NoCluster};
+use crate::auth::{Grants, TokenReviews, Tokens};
 use crate::http::{self, Settings, Timeouts, capacity};
-use crate::subscribe::{self, State};
+use crate::subscribe::{self, Held, State};
 use crate::{Store, metrics};
 
 /// Threads for everything but requests: one may encode a RuleSet while the other answers a probe.
@@ -75,8 +75,13 @@ async fn serve(args: &Args) -> Result<(), AppError> {
         .name("compress".into())
         .spawn(|| compressor.run())
         .map_err(AppError::Start)?;
-    let (authenticate, reviews) = TokenReviews::new(KubeReview::from_environment().await?);
-    tokio::spawn(reviews);
+    let grants = Grants::default();
+    let (reviews, reviewing) = TokenReviews::new(KubeReview::from_environment().await?);
+    tokio::spawn(reviewing);
+    let authenticate = Tokens {
+        grants: grants.clone(),
+        reviews,
+    };
 
     let threads = std::thread::available_parallelism().map_err(AppError::Start)?.get();
     let tls = args.http_tls_dir.as_deref().map(ServerTls::one_way).transpose()?;
@@ -115,7 +120,10 @@ async fn serve(args: &Args) -> Result<(), AppError> {
     tokio::spawn(subscribe::run(
         subscription_options(args),
         ClientTls::mutual(&args.tls_dir)?,
-        store.clone(),
+        Held {
+            store: store.clone(),
+            grants,
+        },
         readiness.latch("first snapshot"),
         state,
         watch.clone(),

@@ -3,18 +3,22 @@
 pub mod authenticator;
 pub mod bearer;
 mod claims;
+pub mod grants;
 mod memo;
 mod review;
 pub mod token_review;
+pub mod tokens;
 
 use std::future::Future;
 use std::time::{Duration, SystemTime};
 
-use coraza_ruleset::RuleSetKey;
+use coraza_ruleset::{EngineKey, RuleSetKey};
 use tokio_util::sync::CancellationToken;
 
 pub use authenticator::TokenReviews;
 pub use bearer::BearerToken;
+pub use grants::Grants;
+pub use tokens::Tokens;
 
 /// Decides whether the bearer of a token may read a RuleSet.
 pub trait Authenticate: Clone + Send + Sync + 'static {
@@ -34,6 +38,8 @@ pub struct Access {
     /// Cancelled when the token is revoked before it expires. A token that only the API server knows is never seen to be
     /// revoked: it is reviewed again instead.
     pub revoked: Option<CancellationToken>,
+    /// The Engine that the token was issued for, if the controller granted it.
+    pub engine: Option<EngineKey>,
 }
 
 /// Why a token doesn't open a RuleSet.

@@ -7,7 +7,7 @@ pub mod fence;
 pub mod session;
 
 use std::net::SocketAddr;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use coraza_proto::convert::decode_response;
 use coraza_proto::intern::Verbatim;
@@ -19,12 +19,12 @@ use tokio::sync::watch;
 use tonic::{Code, Status};
 use uuid::Uuid;
 
-use crate::store::Store;
 use connect::{ConnectError, Stream};
 use fence::Fence;
 use session::{Progress, Refusal, Session};
 
 pub use address::{ControllerAddress, InvalidAddress};
+pub use session::Held;
 
 /// Between attempts at all addresses: short enough that a fail-over is not felt, long enough for a fleet of caches.
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
@@ -83,13 +83,13 @@ impl Ended {
     }
 }
 
-/// Keeps `store` at what the leading controller publishes, until the drain starts.
+/// Keeps `held` at what the leading controller publishes, until the drain starts.
 ///
 /// `ready` is set at the first complete snapshot, and stays set: what was good stays served. `state` follows the subscription.
 pub async fn run(
     options: Options,
     tls: ClientTls,
-    store: Store,
+    held: Held,
     ready: Latch,
     state: watch::Sender<State>,
     mut drain: drain::Watch,
@@ -99,7 +99,7 @@ pub async fn run(
         options,
         process_id,
         tls,
-        store,
+        held,
         ready,
         state,
         fence: Fence::default(),
@@ -114,7 +114,7 @@ struct Subscriber {
     options: Options,
     process_id: Uuid,
     tls: ClientTls,
-    store: Store,
+    held: Held,
     ready: Latch,
     state: watch::Sender<State>,
     fence: Fence,
@@ -156,9 +156,16 @@ impl Subscriber {
         let hello = Hello {
             replica: self.options.replica.clone(),
             process_id: self.process_id,
-            holdings: self.store.holdings().into_iter().collect(),
+            holdings: self.held.store.holdings().into_iter().collect(),
             max_ruleset_bytes: self.options.max_ruleset_bytes,
             plugin_digest: self.options.plugin_digest,
+            grants: self
+                .held
+                .grants
+                .held()
+                .into_iter()
+                .map(|grant| (grant.token, grant))
+                .collect(),
         };
         let stream = connect::open(address, &self.tls, hello).await?;
         let session = Session::new(self.fence, self.options.max_ruleset_bytes);
@@ -178,10 +185,15 @@ impl Subscriber {
                 .await
                 .map_err(|status| Ended::Stream(Box::new(status)))?;
             let message = message.ok_or(Ended::Closed)?;
-            let (store, before) = (self.store.clone(), session.progress());
+            let (held, before) = (self.held.clone(), session.progress());
             // Decoding, hashing and encoding a RuleSet take milliseconds that belong to others on this thread.
             let (heard_by, replies) = tokio::task::spawn_blocking(move || {
-                let replies = session.hear(decode_response(message, &Verbatim), &store, Instant::now());
+                let replies = session.hear(
+                    decode_response(message, &Verbatim),
+                    &held,
+                    Instant::now(),
+                    SystemTime::now(),
+                );
                 (session, replies)
             })
             .await?;
@@ -222,7 +234,7 @@ impl Subscriber {
                 tracing::warn!(nonce, detail, "message refused");
                 self.state.send_modify(|state| state.nacks += 1);
             }
-            Request::Hello(_) | Request::Recalled { .. } => {}
+            Request::Hello(_) | Request::Recalled { .. } | Request::Report(_) => {}
         }
     }
 }

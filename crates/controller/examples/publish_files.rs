@@ -35,6 +35,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let publisher = Publisher::new(Duration::from_secs(15));
     publisher.serve(&key, content, digest, None);
     publisher.open();
+    publisher.open_grants();
     publisher.lead(Some(1));
     tokio::spawn(answer_reviews(
         TcpListener::bind(reviews.parse::<SocketAddr>()?).await?,

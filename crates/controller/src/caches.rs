@@ -33,6 +33,7 @@ struct Cache {
     held: BTreeMap<String, Held>,
     refused: BTreeMap<String, String>,
     awaited: Vec<String>,
+    grants: usize,
     in_flight: usize,
 }
 
@@ -64,6 +65,7 @@ fn cache(state: CacheState) -> Cache {
         held,
         refused,
         awaited,
+        grants,
         in_flight,
     } = state;
     let revision = |revision: Revision| Held {
@@ -80,6 +82,7 @@ fn cache(state: CacheState) -> Cache {
             .collect(),
         refused: refused.into_iter().map(|(key, why)| (key.to_string(), why)).collect(),
         awaited: awaited.iter().map(ToString::to_string).collect(),
+        grants,
         in_flight,
     }
 }
@@ -120,6 +123,16 @@ impl Collector for Metrics {
                 "coraza_distribution_held",
                 "RuleSets that caches hold, counted once per cache",
                 held,
+            ),
+            (
+                "coraza_distribution_grants",
+                "Tokens that caches let in",
+                self.publisher.grants(),
+            ),
+            (
+                "coraza_distribution_pollers",
+                "Data planes that caches report, 10240 at most",
+                self.publisher.all_pollers(),
             ),
         ] {
             let gauge = ConstGauge::new(i64::try_from(value).unwrap_or(i64::MAX));

@@ -4,26 +4,30 @@
 //! maps, and wakes the streams; each stream takes from the state what its cache is due at that moment ([`session`]). Contents are
 //! encoded one at a time, when a stream can take them.
 
+mod changes;
 mod delivery;
 mod exchange;
+mod grants;
+mod pollers;
 mod serve;
 mod service;
 mod session;
 mod snapshot;
 
-use std::collections::BTreeSet;
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
 use coraza_proto::Interner;
-use coraza_ruleset::{Content, Digest, Revision, RuleSetKey, Timestamp};
+use coraza_ruleset::{Content, Digest, EngineKey, Grant, Revision, RuleSetKey, Timestamp, TokenDigest};
 use futures::Stream;
-use tokio::sync::{Notify, watch};
+use tokio::sync::watch;
 
-use exchange::{Exchange, Now, SessionId, Unavailable};
+use changes::Listeners;
+use exchange::{Exchange, Now, SessionId, Unavailable, Violation};
 use session::Step;
 
 pub use delivery::{CacheState, Counters, Delivery, Nack};
+pub use pollers::Poller;
 pub use serve::serve;
 
 /// Publishes RuleSets to the caches. Cheap to clone.
@@ -38,16 +42,10 @@ struct Shared {
     exchange: Mutex<Exchange>,
     /// Ticks when a stream may have something new to send.
     wake: watch::Sender<()>,
-    listeners: Mutex<Vec<Weak<Changed>>>,
+    keys: Listeners<RuleSetKey>,
+    engines: Listeners<EngineKey>,
     /// Of what caches send back: tenants that share a Core Rule Set share it after a restart, too.
     interner: Interner,
-}
-
-/// Keys that changed and that a listener hasn't taken yet: each once, however often it changed.
-#[derive(Debug, Default)]
-struct Changed {
-    keys: Mutex<BTreeSet<RuleSetKey>>,
-    notify: Notify,
 }
 
 impl Publisher {
@@ -59,7 +57,8 @@ impl Publisher {
             shared: Arc::new(Shared {
                 exchange: Mutex::new(Exchange::new(lease_duration)),
                 wake: watch::Sender::new(()),
-                listeners: Mutex::default(),
+                keys: Listeners::default(),
+                engines: Listeners::default(),
                 interner: Interner::default(),
             }),
         }
@@ -102,18 +101,70 @@ impl Publisher {
 
     /// The keys whose revision or delivery changes from now on. A key that changes again before it was taken comes once.
     pub fn changes(&self) -> impl Stream<Item = RuleSetKey> + Send + use<> {
-        let changed = Arc::new(Changed::default());
-        let mut listeners = self.shared.listeners.lock().unwrap_or_else(PoisonError::into_inner);
-        listeners.retain(|listener| listener.strong_count() > 0);
-        listeners.push(Arc::downgrade(&changed));
-        futures::stream::unfold(changed, |changed| async move {
-            loop {
-                if let Some(key) = changed.take() {
-                    return Some((key, changed));
-                }
-                changed.notify.notified().await;
+        self.shared.keys.listen()
+    }
+
+    /// Lets whoever bears this token read its RuleSet, in place of what was granted to the token before. Saying it again changes nothing;
+    /// the grant ends when it expires, or by [`Publisher::revoke`].
+    pub fn grant(&self, grant: Grant) {
+        self.update(|exchange, now| exchange.grant(grant, now));
+    }
+
+    /// Takes a token's grant away, within a second at every cache that is subscribed, and from any other when it comes back.
+    pub fn revoke(&self, token: &TokenDigest) {
+        self.update(|exchange, now| exchange.revoke(token, now));
+    }
+
+    /// Every token that data planes use has been granted once: to be called when the WasmPlugins were listed *and* what they carry was
+    /// granted, or when there can be none. Before, no cache is told that its snapshot is complete, and none loses a grant.
+    ///
+    /// From then on a grant that only a cache knows is withdrawn, unless its Engine (by UID) has another grant for the same RuleSet: then
+    /// it is the token of before a renewal, and stays until it expires.
+    pub fn open_grants(&self) {
+        self.update(Exchange::open_grants);
+    }
+
+    /// Whether every subscribed cache says within `patience` that it lets the bearers of this token in, and there is a cache.
+    pub async fn acknowledged(&self, token: &TokenDigest, patience: Duration) -> bool {
+        // Before the first look, so that no answer after it goes unseen.
+        let mut wake = self.shared.wake.subscribe();
+        let granted = async {
+            while !self.read(|exchange| exchange.is_granted(token)) {
+                // The sender lives in `self`.
+                let _ = wake.changed().await;
             }
-        })
+        };
+        tokio::time::timeout(patience, granted).await.is_ok()
+    }
+
+    /// The data planes that polled for an Engine, as the caches report them.
+    #[must_use]
+    pub fn pollers(&self, engine: &EngineKey) -> Vec<Poller> {
+        self.read(|exchange| exchange.pollers(engine))
+    }
+
+    /// The Engines of which a data plane comes, goes or runs another revision from now on. That one polled again is no news, nor that it
+    /// no longer polls: see [`Poller::seen`].
+    pub fn poller_changes(&self) -> impl Stream<Item = EngineKey> + Send + use<> {
+        self.shared.engines.listen()
+    }
+
+    /// How many caches are subscribed.
+    #[must_use]
+    pub fn connected(&self) -> usize {
+        self.read(Exchange::connected)
+    }
+
+    /// How many tokens are granted.
+    #[must_use]
+    pub fn grants(&self) -> usize {
+        self.read(Exchange::grants)
+    }
+
+    /// How many data planes are known, of all Engines.
+    #[must_use]
+    pub fn all_pollers(&self) -> usize {
+        self.read(Exchange::all_pollers)
     }
 
     /// The caches that are subscribed.
@@ -143,8 +194,18 @@ impl Publisher {
                 "snapshot complete without last good contents: no cache has sent them back"
             );
         }
-        self.tell(&changed);
+        self.shared.keys.tell(&changed);
         step
+    }
+
+    /// What a cache saw. Like a step it wakes nobody.
+    fn reported(&self, id: SessionId, pollers: Vec<coraza_proto::Poller>) -> Result<(), Violation> {
+        let mut exchange = self.shared.exchange.lock().unwrap_or_else(PoisonError::into_inner);
+        let heard = exchange.reported(id, pollers, now());
+        let changed = exchange.take_changed_pollers();
+        drop(exchange);
+        self.shared.engines.tell(&changed);
+        heard
     }
 
     fn read<T>(&self, read: impl FnOnce(&Exchange) -> T) -> T {
@@ -154,36 +215,12 @@ impl Publisher {
     fn update<T>(&self, update: impl FnOnce(&mut Exchange, Now) -> T) -> T {
         let mut exchange = self.shared.exchange.lock().unwrap_or_else(PoisonError::into_inner);
         let outcome = update(&mut exchange, now());
-        let changed = exchange.take_changed();
+        let (keys, engines) = (exchange.take_changed(), exchange.take_changed_pollers());
         drop(exchange);
         self.shared.wake.send_replace(());
-        self.tell(&changed);
+        self.shared.keys.tell(&keys);
+        self.shared.engines.tell(&engines);
         outcome
-    }
-
-    fn tell(&self, changed: &BTreeSet<RuleSetKey>) {
-        if changed.is_empty() {
-            return;
-        }
-        let listeners = self.shared.listeners.lock().unwrap_or_else(PoisonError::into_inner);
-        listeners
-            .iter()
-            .filter_map(Weak::upgrade)
-            .for_each(|listener| listener.add(changed));
-    }
-}
-
-impl Changed {
-    fn add(&self, keys: &BTreeSet<RuleSetKey>) {
-        self.keys
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .extend(keys.iter().cloned());
-        self.notify.notify_one();
-    }
-
-    fn take(&self) -> Option<RuleSetKey> {
-        self.keys.lock().unwrap_or_else(PoisonError::into_inner).pop_first()
     }
 }
 

@@ -10,7 +10,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use coraza_cache::Store;
-use coraza_cache::subscribe::{self, Options, State};
+use coraza_cache::auth::Grants;
+use coraza_cache::subscribe::{self, Held, Options, State};
 use coraza_controller::publish::{self, Publisher};
 use coraza_proto::v1alpha1::{self, SubscribeRequest, SubscribeResponse, subscribe_request};
 use coraza_proto::{CACHE_IDENTITY, CONTROLLER_IDENTITY};
@@ -82,6 +83,7 @@ impl Controller {
         let controller = Self::start(ca).await;
         controller.publisher.lead(Some(1));
         controller.publisher.open();
+        controller.publisher.open_grants();
         controller
     }
 
@@ -138,7 +140,10 @@ impl Cache {
         tokio::spawn(subscribe::run(
             options,
             tls,
-            store.clone(),
+            Held {
+                store: store.clone(),
+                grants: Grants::default(),
+            },
             ready.clone(),
             sender,
             watch,
@@ -256,6 +261,7 @@ async fn a_cache_follows_the_leader_and_keeps_what_it_has_when_there_is_none() {
     standby.publisher.retain(&key("a"), Some(second));
     standby.publisher.lead(Some(2));
     standby.publisher.open();
+    standby.publisher.open_grants();
     cache.until(|_, state| state.connected == Some(2)).await;
     assert_eq!(standby.until_acked("a").await, second);
 }
@@ -338,7 +344,7 @@ async fn messages_that_break_the_protocol_end_their_stream() {
         Code::InvalidArgument
     );
     assert_eq!(
-        refused(files, address, vec![hello(&"a".repeat(5 << 20))]).await,
+        refused(files, address, vec![hello(&"a".repeat(17 << 20))]).await,
         Code::OutOfRange
     );
     let standby = Controller::start(&ca).await;

@@ -1,11 +1,13 @@
 //! Between the wire and the domain, both ways. Nothing that comes from a peer is believed: every field is checked, and an error names
 //! the field and what was in it.
 
+mod grant;
+mod report;
 mod request;
 mod response;
 mod ruleset;
 
-use coraza_ruleset::{Digest, InvalidDigest, InvalidKey, RuleSetKey, Timestamp};
+use coraza_ruleset::{Digest, InvalidDigest, InvalidEngine, InvalidKey, RuleSetKey, Timestamp, TokenDigest};
 
 use crate::limits::{LATEST_TIMESTAMP, truncated};
 use crate::v1alpha1;
@@ -35,6 +37,24 @@ pub enum InvalidField {
         value: String,
         /// What is wrong with it.
         source: InvalidKey,
+    },
+    /// It is no Engine.
+    #[error("{field} is {value:?}")]
+    Engine {
+        /// Which field.
+        field: &'static str,
+        /// What it had, cut short.
+        value: String,
+        /// What is wrong with it.
+        source: InvalidEngine,
+    },
+    /// It is no IP address.
+    #[error("{field} has {length} bytes, and an IP address has 4 or 16")]
+    Address {
+        /// Which field.
+        field: &'static str,
+        /// How many bytes it had.
+        length: usize,
     },
     /// It is no SHA-256.
     #[error("{field} has {length} bytes")]
@@ -88,6 +108,14 @@ pub enum InvalidField {
         /// Which key.
         key: RuleSetKey,
     },
+    /// It has the same token twice.
+    #[error("{field} has {token:?} twice")]
+    DuplicateToken {
+        /// Which field.
+        field: &'static str,
+        /// Which token.
+        token: TokenDigest,
+    },
 }
 
 impl From<&RuleSetKey> for v1alpha1::Key {
@@ -113,12 +141,23 @@ fn digest(field: &'static str, bytes: &[u8]) -> Result<Digest, InvalidField> {
     Digest::try_from(bytes).map_err(|source| InvalidField::Digest { field, length, source })
 }
 
+fn token(field: &'static str, bytes: &[u8]) -> Result<TokenDigest, InvalidField> {
+    digest(field, bytes).map(|digest| TokenDigest::new(*digest.as_bytes()))
+}
+
 fn timestamp(field: &'static str, value: u64) -> Result<Timestamp, InvalidField> {
     let timestamp = Timestamp::from_unix_nanos(value);
     if timestamp > LATEST_TIMESTAMP {
         return Err(InvalidField::Timestamp { field, value });
     }
     Ok(timestamp)
+}
+
+fn bounded(field: &'static str, count: usize, limit: usize) -> Result<(), InvalidField> {
+    if count > limit {
+        return Err(InvalidField::TooMany { field, count, limit });
+    }
+    Ok(())
 }
 
 fn shown(value: &str) -> String {

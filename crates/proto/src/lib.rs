@@ -12,7 +12,7 @@ pub mod message;
 
 pub use convert::{InvalidField, InvalidRequest, InvalidResponse, InvalidRuleSet};
 pub use intern::Interner;
-pub use message::{Body, Hello, Request, Response, Welcome};
+pub use message::{Body, Hello, Poller, Request, Response, Welcome};
 
 /// The DNS name in a controller's certificate: caches verify it as the server's name, since they connect by a Pod's address.
 pub const CONTROLLER_IDENTITY: &str = "coraza-controller";

@@ -5,8 +5,17 @@ use coraza_ruleset::Timestamp;
 /// Room in a RuleSet's message for what isn't payload: key, digest, timestamp, and at most 16 bytes of tags and lengths for each of
 /// the 2,048 sources and as many data files that a RuleSet has.
 const FRAMING: u64 = 128 << 10;
-/// Room for a Hello of 10,000 holdings whose names all have the greatest length (63 and 253 bytes).
-const HELLO: u64 = 4 << 20;
+/// Room for a Hello of 10,000 holdings and [`MAX_GRANTS`] grants whose names all have the greatest length (63 and 253 bytes, twice in a
+/// grant).
+const HELLO: u64 = 16 << 20;
+/// The most grants that a cache holds: 8,000 Engines, each with a token that is used and one that is about to expire. Some 300 bytes each.
+pub const MAX_GRANTS: usize = 1 << 14;
+/// Grants, or tokens to forget, in one message: little enough to be applied in a millisecond.
+pub const MAX_GRANTS_PER_MESSAGE: usize = 512;
+/// The most data planes that a cache keeps account of, and the controller of all caches together.
+pub const MAX_POLLERS: usize = 10_240;
+/// Data planes in one report.
+pub const MAX_POLLERS_PER_REPORT: usize = 2_048;
 /// Sources, or data files, in one RuleSet: far above what the custom resources allow, and low enough that a message full of empty
 /// ones can't take many times its size in memory.
 pub const MAX_PARTS: usize = 1 << 16;
@@ -73,7 +82,7 @@ mod tests {
     #[test]
     fn sizes_follow_the_flag_and_never_overflow() {
         assert_eq!(max_response_bytes(8 << 20), (8 << 20) + (128 << 10));
-        assert_eq!(max_request_bytes(1), 4 << 20);
+        assert_eq!(max_request_bytes(1), 16 << 20);
         assert_eq!(max_request_bytes(u64::MAX), usize::MAX);
     }
 

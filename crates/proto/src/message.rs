@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use coraza_ruleset::{CompiledRuleSet, Digest, Revision, RuleSetKey};
+use coraza_ruleset::{CompiledRuleSet, Digest, EngineKey, Grant, PollerId, Revision, RuleSetKey, Running, TokenDigest};
 use uuid::Uuid;
 
 /// What a cache says. Comes as [`v1alpha1::SubscribeRequest`](crate::v1alpha1::SubscribeRequest).
@@ -30,6 +30,21 @@ pub enum Request {
         /// The content that was asked for, if the cache still has it.
         ruleset: Option<CompiledRuleSet>,
     },
+    /// Who polls: what changed since the last report on this stream, and everything again at times.
+    Report(Vec<Poller>),
+}
+
+/// A data plane that polls a cache.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Poller {
+    /// The Engine whose token it bears.
+    pub engine: EngineKey,
+    /// Which of the Engine's data planes.
+    pub id: PollerId,
+    /// What it runs.
+    pub running: Running,
+    /// How long ago it polled; nothing while it holds a waiting poll. In milliseconds on the wire.
+    pub seen_ago: Duration,
 }
 
 /// How a cache introduces itself.
@@ -45,6 +60,8 @@ pub struct Hello {
     pub max_ruleset_bytes: u64,
     /// SHA-256 of the plugin file that it serves, if it serves one.
     pub plugin_digest: Option<[u8; 32]>,
+    /// The grants that it holds now.
+    pub grants: BTreeMap<TokenDigest, Grant>,
 }
 
 /// What a controller says. Comes as [`v1alpha1::SubscribeResponse`](crate::v1alpha1::SubscribeResponse).
@@ -72,6 +89,10 @@ pub enum Body {
         /// Which content of it.
         digest: Digest,
     },
+    /// Let the bearers of these tokens in.
+    Grants(Vec<Grant>),
+    /// Forget these grants.
+    Revoke(Vec<TokenDigest>),
     /// All that there was to send at the time of subscription has been sent.
     SnapshotComplete,
 }

@@ -162,7 +162,11 @@ mod tests {
             ("team", "waf", "a b", InvalidEngine::Uid),
             ("team", "waf", &*long, InvalidEngine::Uid),
         ] {
-            assert_eq!(EngineKey::new(namespace, name, uid), Err(error), "{namespace:?} {name:?} {uid:?}");
+            assert_eq!(
+                EngineKey::new(namespace, name, uid),
+                Err(error),
+                "{namespace:?} {name:?} {uid:?}"
+            );
         }
     }
 }

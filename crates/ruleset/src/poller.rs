@@ -87,7 +87,10 @@ mod tests {
             timestamp: Timestamp::from_unix_nanos(1_777_629_600_123_456_789),
         };
         let tag = RevisionTag::from(revision);
-        assert_eq!(tag.to_string(), "1777629600123456789-07070707-0707-8707-8707-070707070707");
+        assert_eq!(
+            tag.to_string(),
+            "1777629600123456789-07070707-0707-8707-8707-070707070707"
+        );
         assert_eq!(tag.to_string().parse(), Ok(tag));
     }
 

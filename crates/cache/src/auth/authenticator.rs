@@ -121,7 +121,7 @@ async fn serve_reviews(review: impl Review, memo: Arc<ArcSwap<Memo>>, mut reques
                             // A task of its own: if it panics, whoever waits for its verdict must not wait for ever.
                             let asked = tokio::spawn(async move { review.review(secret.0, key).await });
                             let verdict = asked.await.unwrap_or(Err(Refusal::Unavailable));
-                            (subject, verdict.map(|()| Access { expires, revoked: None }))
+                            (subject, verdict.map(|()| Access { expires, revoked: None, engine: None }))
                         });
                     }
                     Decision::Join => {}

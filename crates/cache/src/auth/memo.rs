@@ -90,13 +90,14 @@ mod tests {
     use proptest::prelude::*;
 
     fn subject(number: u8) -> Subject {
-        (TokenDigest::of(&[number]), RuleSetKey::new("team", "crs").expect("key"))
+        (TokenDigest::of([number]), RuleSetKey::new("team", "crs").expect("key"))
     }
 
     fn access(expires_in: u64, wall: SystemTime) -> Verdict {
         Ok(Access {
             expires: wall + Duration::from_secs(expires_in),
             revoked: None,
+            engine: None,
         })
     }
 
@@ -128,12 +129,12 @@ mod tests {
     #[test]
     fn a_revoked_token_is_forgotten_for_every_ruleset() {
         let (now, wall) = (Instant::now(), SystemTime::now());
-        let other = (TokenDigest::of(&[0]), RuleSetKey::new("team", "other").expect("key"));
+        let other = (TokenDigest::of([0]), RuleSetKey::new("team", "other").expect("key"));
         let mut memo = Memo::new(9);
         for subject in [subject(0), other.clone(), subject(1)] {
             memo.insert(subject, access(60, wall), now, wall);
         }
-        memo.forget(&TokenDigest::of(&[0]));
+        memo.forget(&TokenDigest::of([0]));
         assert!(memo.get(&subject(0), now).is_none() && memo.get(&other, now).is_none());
         assert!(memo.get(&subject(1), now).is_some());
     }

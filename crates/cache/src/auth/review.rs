@@ -74,7 +74,7 @@ mod tests {
 
     fn subject(number: u32) -> Subject {
         (
-            TokenDigest::of(&number.to_be_bytes()),
+            TokenDigest::of(number.to_be_bytes()),
             RuleSetKey::new("team", "crs").expect("key"),
         )
     }

@@ -24,6 +24,7 @@ impl Authenticate for Scripted {
             "good" => Ok(Access {
                 expires: self.expires,
                 revoked: Some(self.revoked.clone()),
+                engine: None,
             }),
             "foreign" => Err(Refusal::OtherNamespace),
             "late" => Err(Refusal::Exhausted {

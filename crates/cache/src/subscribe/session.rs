@@ -1,12 +1,13 @@
 //! One subscription, from the publisher's Welcome on. *Pure*: a message and a clock's value in; changes to the store, and replies, out.
 
-use std::time::Instant;
+use std::time::{Instant, SystemTime};
 
 use coraza_proto::convert::InvalidResponse;
 use coraza_proto::{Body, Request, Response, Welcome};
 use coraza_ruleset::CompiledRuleSet;
 
 use super::fence::{Fence, StaleEpoch};
+use crate::auth::grants::{Grants, TooMany};
 use crate::store::{Applied, Store, StoreUpdate};
 use coraza_runtime::log::chain;
 
@@ -62,6 +63,17 @@ enum Unusable {
         timestamp: String,
         held: String,
     },
+    #[error(transparent)]
+    Grants(#[from] TooMany),
+}
+
+/// What a publisher's messages change.
+#[derive(Debug, Clone)]
+pub struct Held {
+    /// What is served.
+    pub store: Store,
+    /// Who may read it.
+    pub grants: Grants,
 }
 
 impl Session {
@@ -88,15 +100,16 @@ impl Session {
         self.fence
     }
 
-    /// Takes in a message, and says what to reply, in order.
+    /// Takes in a message, applies it to `held`, and says what to reply, in order.
     ///
     /// # Errors
     /// [`Refusal`] if this publisher is not to be obeyed at all.
     pub fn hear(
         &mut self,
         message: Result<Response, InvalidResponse>,
-        store: &Store,
+        held: &Held,
         now: Instant,
+        wall: SystemTime,
     ) -> Result<Vec<Request>, Refusal> {
         let nonce = message
             .as_ref()
@@ -123,7 +136,7 @@ impl Session {
         let mut replies = Vec::with_capacity(2);
         let applied = message
             .map_err(Unusable::Invalid)
-            .and_then(|response| self.apply(response.body, store, &mut replies));
+            .and_then(|response| self.apply(response.body, held, wall, &mut replies));
         replies.push(match applied {
             Ok(()) => Request::Ack { nonce },
             Err(unusable) => Request::Nack {
@@ -134,17 +147,19 @@ impl Session {
         Ok(replies)
     }
 
-    fn apply(&mut self, body: Body, store: &Store, replies: &mut Vec<Request>) -> Result<(), Unusable> {
+    fn apply(&mut self, body: Body, held: &Held, wall: SystemTime, replies: &mut Vec<Request>) -> Result<(), Unusable> {
         match body {
             Body::Welcome(Welcome { .. }) => return Err(Unusable::SecondWelcome),
-            Body::Upsert(ruleset) => return self.upsert(ruleset, store),
+            Body::Upsert(ruleset) => return self.upsert(ruleset, &held.store),
             Body::Remove(key) => {
-                store.apply(StoreUpdate::Remove(key));
+                held.store.apply(StoreUpdate::Remove(key));
             }
             Body::Recall { key, digest } => {
-                let ruleset = store.recall(&key, &digest);
+                let ruleset = held.store.recall(&key, &digest);
                 replies.push(Request::Recalled { key, ruleset });
             }
+            Body::Grants(grants) => held.grants.grant(grants, wall)?,
+            Body::Revoke(tokens) => held.grants.revoke(&tokens),
             Body::SnapshotComplete => {
                 if let Progress::Snapshot { epoch } = self.progress {
                     self.progress = Progress::Complete { epoch };

@@ -54,6 +54,8 @@ pub struct CacheState {
     pub refused: Vec<(RuleSetKey, String)>,
     /// The keys whose last good content it is waiting for.
     pub awaited: Vec<RuleSetKey>,
+    /// How many grants it holds.
+    pub grants: usize,
     /// How many messages it hasn't answered.
     pub in_flight: usize,
 }
@@ -74,6 +76,7 @@ impl CacheState {
                 .map(|(key, refusal)| (key.clone(), refusal.detail.clone()))
                 .collect(),
             awaited: session.awaited().iter().cloned().collect(),
+            grants: session.grants.acked(),
             in_flight: session.in_flight(),
         }
     }

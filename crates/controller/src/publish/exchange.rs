@@ -1,6 +1,8 @@
 //! The snapshot and its subscribers together: who may subscribe, what each is due, which of them is asked for a last good content.
 //! *Pure*: no sockets, no tasks, and the clock's values come in.
 
+mod grants;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
@@ -8,6 +10,7 @@ use coraza_proto::{Hello, Welcome};
 use coraza_ruleset::{CompiledRuleSet, Content, Digest, Revision, RuleSetKey, Timestamp};
 
 use super::delivery::{CacheState, Counters, Delivery, Nack};
+use super::pollers::Pollers;
 use super::session::{Session, Step, UnknownNonce};
 use super::snapshot::{Entry, Snapshot};
 
@@ -71,6 +74,7 @@ pub(super) struct Exchange {
     counters: Counters,
     /// Keys whose revision or delivery changed since [`Exchange::take_changed`].
     changed: BTreeSet<RuleSetKey>,
+    pollers: Pollers,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -94,6 +98,7 @@ impl Exchange {
             lease_duration,
             counters: Counters::default(),
             changed: BTreeSet::new(),
+            pollers: Pollers::default(),
         }
     }
 
@@ -183,6 +188,8 @@ impl Exchange {
         self.last_session += 1;
         let id = SessionId(self.last_session);
         self.sessions.insert(id, Session::new(hello, &self.snapshot));
+        self.expire_grants(now);
+        self.adopt_grants(id, now);
         self.ever_connected = true;
         self.changed.extend(self.snapshot.keys().cloned());
         offered.iter().for_each(|key| self.seek(key, now));
@@ -327,6 +334,10 @@ impl Exchange {
 
     pub(super) fn counters(&self) -> Counters {
         self.counters
+    }
+
+    pub(super) fn connected(&self) -> usize {
+        self.sessions.len()
     }
 
     pub(super) fn take_changed(&mut self) -> BTreeSet<RuleSetKey> {

@@ -114,7 +114,9 @@ impl Service {
         // A Hello has no texts to share.
         match decode_request(first.ok_or(Ended::Left)?, &Verbatim)? {
             Request::Hello(hello) => Ok(hello),
-            Request::Ack { .. } | Request::Nack { .. } | Request::Recalled { .. } => Err(Ended::HelloExpected),
+            Request::Ack { .. } | Request::Nack { .. } | Request::Recalled { .. } | Request::Report(_) => {
+                Err(Ended::HelloExpected)
+            }
         }
     }
 }
@@ -254,6 +256,8 @@ impl Listener {
                     .publisher
                     .update(|exchange, now| exchange.recalled(self.id, &key, ruleset, now))?)
             }
+            // Wakes nobody: nothing is sent for it.
+            Request::Report(pollers) => Ok(self.publisher.reported(self.id, pollers)?),
         }
     }
 }

@@ -3,13 +3,16 @@
 //! Sending is pulled: [`Session::next`] decides when the stream can take a message, from what is current *then*. So a slow cache
 //! skips revisions, and its memory here is keys, never contents.
 
+mod grants;
+
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::{Duration, Instant};
 
 use coraza_proto::{Body, Hello, Response, Welcome};
-use coraza_ruleset::{Digest, Revision, RuleSetKey};
+use coraza_ruleset::{Digest, Grant, Revision, RuleSetKey};
 
 use super::snapshot::Snapshot;
+use grants::HeldGrants;
 
 /// How much a cache may have to acknowledge before more is sent, in bytes of payload: enough to keep a link busy while it answers
 /// (five Core Rule Sets), little enough that what it has in flight is never long out of date. The last message may pass it.
@@ -25,6 +28,7 @@ pub(super) struct Session {
     hello: Hello,
     held: BTreeMap<RuleSetKey, Revision>,
     refused: BTreeMap<RuleSetKey, Refusal>,
+    pub(super) grants: HeldGrants,
     phase: Phase,
     due: Due,
     in_flight: BTreeMap<u64, Sent>,
@@ -80,6 +84,8 @@ enum Sent {
     Recall {
         key: RuleSetKey,
     },
+    Grants(Vec<Grant>),
+    Revoke,
     SnapshotComplete,
 }
 
@@ -88,7 +94,7 @@ impl Sent {
     fn blocks(&self) -> Option<&RuleSetKey> {
         match self {
             Self::Upsert { key, .. } | Self::Remove { key } => Some(key),
-            Self::Greeting | Self::Recall { .. } | Self::SnapshotComplete => None,
+            Self::Greeting | Self::Recall { .. } | Self::Grants(_) | Self::Revoke | Self::SnapshotComplete => None,
         }
     }
 }
@@ -111,16 +117,15 @@ pub(super) struct UnknownNonce {
 }
 
 impl Session {
-    pub(super) fn new(hello: Hello, snapshot: &Snapshot) -> Self {
-        let held = hello.holdings.clone();
+    pub(super) fn new(mut hello: Hello, snapshot: &Snapshot) -> Self {
+        let held = std::mem::take(&mut hello.holdings);
+        let grants = HeldGrants::new(std::mem::take(&mut hello.grants), &snapshot.grants);
         let initial = held.keys().chain(snapshot.keys()).cloned().collect();
         Self {
-            hello: Hello {
-                holdings: BTreeMap::new(),
-                ..hello
-            },
+            hello,
             held,
             refused: BTreeMap::new(),
+            grants,
             phase: Phase::Greeting,
             due: Due {
                 initial,
@@ -133,7 +138,7 @@ impl Session {
         }
     }
 
-    /// Who subscribed. Its holdings are in [`Session::held`].
+    /// Who subscribed, without what it holds.
     pub(super) fn hello(&self) -> &Hello {
         &self.hello
     }
@@ -198,7 +203,14 @@ impl Session {
             self.phase = Phase::Snapshot { since: now };
             return self.send(Body::Welcome(welcome), Sent::Greeting);
         }
-        if self.in_flight_bytes >= WINDOW_BYTES || self.in_flight.len() >= WINDOW_MESSAGES {
+        if self.in_flight.len() >= WINDOW_MESSAGES {
+            return Step::Wait(None);
+        }
+        // Small, and data planes wait for them: they don't queue behind RuleSets.
+        if let Some((body, sent)) = self.grants.next(&snapshot.grants) {
+            return self.send(body, sent);
+        }
+        if self.in_flight_bytes >= WINDOW_BYTES {
             return Step::Wait(None);
         }
         if let Some((key, digest)) = self.due.recalls.pop_front() {
@@ -217,7 +229,9 @@ impl Session {
         }
         if let Phase::Snapshot { since } = self.phase {
             let until = since + RECALL_WAIT;
-            if self.due.awaited.is_empty() || now >= until {
+            if !snapshot.grants.is_open() {
+                // A cache that is complete believes no token that isn't granted.
+            } else if self.due.awaited.is_empty() || now >= until {
                 self.phase = Phase::Complete;
                 return self.send(Body::SnapshotComplete, Sent::SnapshotComplete);
             }
@@ -228,8 +242,8 @@ impl Session {
             }
         }
         Step::Wait(match self.phase {
-            Phase::Snapshot { since } => Some(since + RECALL_WAIT),
-            Phase::Greeting | Phase::Complete => None,
+            Phase::Snapshot { since } if snapshot.grants.is_open() => Some(since + RECALL_WAIT),
+            Phase::Snapshot { .. } | Phase::Greeting | Phase::Complete => None,
         })
     }
 
@@ -297,7 +311,8 @@ impl Session {
                 Sent::Remove { key } => {
                     self.held.remove(&key);
                 }
-                Sent::Greeting | Sent::Recall { .. } | Sent::SnapshotComplete => {}
+                Sent::Grants(granted) => self.grants.acknowledged(&granted),
+                Sent::Greeting | Sent::Recall { .. } | Sent::Revoke | Sent::SnapshotComplete => {}
             }
         }
         Ok(())
@@ -317,7 +332,8 @@ impl Session {
             Sent::Remove { key } => {
                 self.held.remove(&key);
             }
-            Sent::Greeting | Sent::SnapshotComplete => {}
+            Sent::Grants(granted) => self.grants.refuse(granted),
+            Sent::Greeting | Sent::Revoke | Sent::SnapshotComplete => {}
         }
         Ok(None)
     }

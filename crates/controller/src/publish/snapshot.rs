@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use coraza_proto::limits::LATEST_TIMESTAMP;
 use coraza_ruleset::{CompiledRuleSet, Content, Digest, Revision, RuleSetKey, Timestamp};
 
+use super::grants::Grants;
+
 /// The keys that a RuleSet or an Engine names. A key that isn't here is to be removed from the caches.
 #[derive(Debug, Default)]
 pub(super) struct Snapshot {
@@ -12,6 +14,8 @@ pub(super) struct Snapshot {
     /// The latest timestamp of any key that was forgotten: one that comes back must not begin before it, and one number for
     /// all of them doesn't grow with the keys that come and go.
     forgotten: Option<Timestamp>,
+    /// Who may read them.
+    pub(super) grants: Grants,
 }
 
 /// A key that is named.

@@ -1,19 +1,22 @@
 //! Both ends' state machines back to back, without sockets, under every fault that a cluster can have: connections cut at any
 //! message, messages that come twice, restarts of either end, two leaders, slow caches and refusing ones, clocks that go back,
-//! RuleSets that don't compile any more.
+//! RuleSets that don't compile any more, tokens that are renewed and Engines that are made again.
 //!
-//! While it goes wrong, no cache may go back in time or lose a key that nobody removed. When it stops going wrong, every cache must
-//! come to hold exactly what the leader publishes, and no last good content may be lost that a live cache had.
+//! While it goes wrong, no cache may go back in time or lose a key or a grant that nobody took away. When it stops going wrong, every cache must
+//! come to hold exactly what the leader publishes, and neither a last good content nor the grant of a token in use may be lost that a
+//! live cache had.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
+use coraza_cache::auth::Grants;
+use coraza_cache::subscribe::Held;
 use coraza_cache::subscribe::fence::Fence;
 use coraza_cache::subscribe::session::{Progress, Session};
 use coraza_cache::{Applied, Store, StoreUpdate};
 use coraza_proto::{Body, Hello, Request, Response};
-use coraza_ruleset::{Content, Digest, Revision, RuleSetKey, RulesText, Timestamp};
+use coraza_ruleset::{Content, Digest, EngineKey, Grant, Revision, RuleSetKey, RulesText, Timestamp, TokenDigest};
 use proptest::prelude::*;
 use uuid::Uuid;
 
@@ -24,6 +27,7 @@ const LEASE: Duration = Duration::from_secs(15);
 const CONTROLLERS: usize = 2;
 const CACHES: usize = 3;
 const KEYS: usize = 3;
+const ENGINES: usize = 2;
 /// This content is longer than the refusing cache takes, which doesn't say so in its Hello.
 const REFUSED: usize = 4;
 const CONTENTS: usize = 5;
@@ -47,6 +51,10 @@ fn content(number: usize) -> (Content, Digest) {
     (content, digest)
 }
 
+fn engine(number: usize, uid: u32) -> EngineKey {
+    EngineKey::new("default", &format!("engine-{number}"), &uid.to_string()).expect("an engine")
+}
+
 /// What a user wants of a key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Desired {
@@ -67,6 +75,11 @@ enum Event {
     Elect(usize),
     /// A controller sees that it lost the Lease.
     Depose(usize),
+    /// The leader renews an Engine's token: grants it, and writes it into the WasmPlugin.
+    Renew(usize, usize),
+    /// A user deletes an Engine and makes it again.
+    Recreate(usize),
+    DeleteEngine(usize),
     RestartController(usize),
     Connect {
         cache: usize,
@@ -87,6 +100,8 @@ struct Controller {
     exchange: Exchange,
     /// Until all is known, nothing may be published.
     synced: bool,
+    /// What it granted, for the Engines that it knows.
+    granted: Vec<Grant>,
 }
 
 struct Link {
@@ -98,7 +113,7 @@ struct Link {
 }
 
 struct Cache {
-    store: Store,
+    held: Held,
     fence: Fence,
     process_id: u128,
     link: Option<Link>,
@@ -108,6 +123,12 @@ struct Cache {
 struct World {
     desired: [Desired; KEYS],
     statuses: [Option<Revision>; KEYS],
+    /// The UID of each Engine that there is.
+    engines: [Option<u32>; ENGINES],
+    /// What the token in each WasmPlugin opens.
+    wasm_plugins: [Option<Grant>; ENGINES],
+    last_uid: u32,
+    last_token: u32,
     epoch: u64,
     controllers: Vec<Controller>,
     caches: Vec<Cache>,
@@ -120,6 +141,10 @@ impl World {
         let mut world = Self {
             desired: [Desired::Absent; KEYS],
             statuses: [None; KEYS],
+            engines: [None; ENGINES],
+            wasm_plugins: [None, None],
+            last_uid: 0,
+            last_token: 0,
             epoch: 0,
             controllers: Vec::new(),
             caches: Vec::new(),
@@ -138,13 +163,17 @@ impl World {
         Controller {
             exchange: Exchange::new(LEASE),
             synced: false,
+            granted: Vec::new(),
         }
     }
 
     fn new_cache(&mut self) -> Cache {
         self.processes += 1;
         Cache {
-            store: Store::new().0,
+            held: Held {
+                store: Store::new().0,
+                grants: Grants::default(),
+            },
             fence: Fence::default(),
             process_id: self.processes,
             link: None,
@@ -167,6 +196,16 @@ impl World {
                 self.controllers[controller].exchange.lead(Some(self.epoch));
             }
             Event::Depose(controller) => self.controllers[controller].exchange.lead(None),
+            Event::Renew(controller, engine) => self.renew(controller, engine),
+            Event::Recreate(engine) => {
+                self.last_uid += 1;
+                self.engines[engine] = Some(self.last_uid);
+                self.wasm_plugins[engine] = None;
+            }
+            Event::DeleteEngine(engine) => {
+                self.engines[engine] = None;
+                self.wasm_plugins[engine] = None;
+            }
             Event::RestartController(controller) => self.controllers[controller] = self.new_controller(),
             Event::Connect { cache, controller } => self.connect(cache, controller),
             Event::Cut(cache) => self.cut(cache),
@@ -193,8 +232,9 @@ impl World {
         }
     }
 
-    fn sync(&mut self, controller: usize) {
-        let (now, controller) = (self.now, &mut self.controllers[controller]);
+    fn sync(&mut self, number: usize) {
+        let engines: Vec<_> = self.engines().collect();
+        let (now, controller) = (self.now, &mut self.controllers[number]);
         for number in 0..KEYS {
             let (exchange, key, status) = (&mut controller.exchange, key(number), self.statuses[number]);
             match self.desired[number] {
@@ -205,8 +245,48 @@ impl World {
                 }
             }
         }
+        let (known, gone) = std::mem::take(&mut controller.granted)
+            .into_iter()
+            .partition::<Vec<_>, _>(|grant| engines.contains(&grant.engine));
+        controller.granted = known;
+        gone.iter()
+            .for_each(|grant| controller.exchange.revoke(&grant.token, now));
+        for grant in self.wasm_plugins.iter().flatten() {
+            controller.exchange.grant(grant.clone(), now);
+            if !controller.granted.contains(grant) {
+                controller.granted.push(grant.clone());
+            }
+        }
         controller.synced = true;
         controller.exchange.open();
+        controller.exchange.open_grants(now);
+    }
+
+    fn engines(&self) -> impl Iterator<Item = EngineKey> {
+        let numbered = self.engines.iter().enumerate();
+        numbered.filter_map(|(number, uid)| Some(engine(number, (*uid)?)))
+    }
+
+    fn renew(&mut self, controller: usize, number: usize) {
+        let Controller {
+            exchange,
+            synced,
+            granted,
+        } = &mut self.controllers[controller];
+        let Some(uid) = self.engines[number] else { return };
+        if !*synced || exchange.available().is_err() {
+            return;
+        }
+        self.last_token += 1;
+        let grant = Grant {
+            token: TokenDigest::of(self.last_token.to_be_bytes()),
+            expires: Timestamp::from_unix_nanos(u64::MAX),
+            key: key(number),
+            engine: engine(number, uid),
+        };
+        exchange.grant(grant.clone(), self.now);
+        granted.push(grant.clone());
+        self.wasm_plugins[number] = Some(grant);
     }
 
     /// As the leader does after it compiled what it saw.
@@ -223,7 +303,7 @@ impl World {
     fn connect(&mut self, cache: usize, controller: usize) {
         self.cut(cache);
         let Cache {
-            store,
+            held,
             fence,
             process_id,
             link,
@@ -232,9 +312,15 @@ impl World {
         let hello = Hello {
             replica: format!("cache-{cache}"),
             process_id: Uuid::from_u128(*process_id),
-            holdings: store.holdings().into_iter().collect(),
+            holdings: held.store.holdings().into_iter().collect(),
             max_ruleset_bytes: 1 << 20,
             plugin_digest: None,
+            grants: held
+                .grants
+                .held()
+                .into_iter()
+                .map(|grant| (grant.token, grant))
+                .collect(),
         };
         if let Ok(id) = self.controllers[controller].exchange.subscribe(hello, self.now) {
             let session = Session::new(*fence, if cache == REFUSING { 50 } else { 1 << 20 });
@@ -276,6 +362,7 @@ impl World {
                 Request::Ack { nonce } => exchange.acknowledged(link.id, nonce),
                 Request::Nack { nonce, detail } => exchange.refused(link.id, nonce, detail, now),
                 Request::Recalled { key, ruleset } => exchange.recalled(link.id, &key, ruleset, now),
+                Request::Report(pollers) => exchange.reported(link.id, pollers, now),
             };
             if heard.is_err() {
                 self.cut(number);
@@ -305,16 +392,23 @@ impl World {
 
     fn deliver(&mut self, number: usize, response: Response) {
         let now = self.now.monotonic;
-        let Cache { store, link, ready, .. } = &mut self.caches[number];
+        let wall = SystemTime::UNIX_EPOCH + Duration::from_nanos(self.now.wall.unix_nanos());
+        let Cache { held, link, ready, .. } = &mut self.caches[number];
         let Some(link) = link else { return };
-        let before: BTreeMap<_, _> = store.holdings().into_iter().collect();
+        let before: BTreeMap<_, _> = held.store.holdings().into_iter().collect();
+        let granted_before = held.grants.held();
+        let revoked = if let Body::Revoke(tokens) = &response.body {
+            tokens.clone()
+        } else {
+            Vec::new()
+        };
         let removed = if let Body::Remove(key) = &response.body {
             Some(key.clone())
         } else {
             None
         };
-        let replies = link.session.hear(Ok(response), store, now);
-        let after: BTreeMap<_, _> = store.holdings().into_iter().collect();
+        let replies = link.session.hear(Ok(response), held, now, wall);
+        let after: BTreeMap<_, _> = held.store.holdings().into_iter().collect();
         for (key, before) in &before {
             match after.get(key) {
                 None => assert_eq!(removed.as_ref(), Some(key), "only Remove removes"),
@@ -323,6 +417,13 @@ impl World {
                     "{key} went back from {before:?} to {after:?}"
                 ),
             }
+        }
+        let granted = held.grants.held();
+        for grant in granted_before {
+            assert!(
+                granted.contains(&grant) || revoked.contains(&grant.token),
+                "only Revoke takes a grant away"
+            );
         }
         *ready |= matches!(link.session.progress(), Progress::Complete { .. });
         for reply in replies.iter().flatten() {
@@ -367,6 +468,7 @@ impl World {
     fn held(&self, number: usize) -> Vec<Option<Revision>> {
         let held = |cache: &Cache| {
             cache
+                .held
                 .store
                 .holdings()
                 .into_iter()
@@ -376,6 +478,44 @@ impl World {
             .iter()
             .map(|cache| held(cache).map(|(_, revision)| revision))
             .collect()
+    }
+
+    /// The grants of each cache.
+    fn granted(&self) -> Vec<BTreeMap<TokenDigest, Grant>> {
+        let granted = |cache: &Cache| {
+            cache
+                .held
+                .grants
+                .held()
+                .into_iter()
+                .map(|grant| (grant.token, grant))
+                .collect()
+        };
+        self.caches.iter().map(granted).collect()
+    }
+
+    fn grants_must_be_healed(&self, leader: usize, granted_before: &[BTreeMap<TokenDigest, Grant>]) {
+        let after = self.granted();
+        for (cache, granted) in after.iter().enumerate() {
+            assert_eq!(granted, &after[0], "cache {cache} holds what the others hold");
+        }
+        for grant in after[0].values() {
+            assert!(
+                self.engines().any(|engine| engine == grant.engine),
+                "{grant:?} is of an Engine that is gone"
+            );
+            assert!(
+                self.controllers[leader].exchange.is_granted(&grant.token),
+                "{grant:?} is acknowledged"
+            );
+        }
+        let in_use = self.wasm_plugins.iter().flatten();
+        // Of before the last renewal: the Engine reads the same RuleSet still, and data planes may bear them for a while.
+        let earlier = granted_before.iter().flat_map(BTreeMap::values);
+        let earlier = earlier.filter(|grant| in_use.clone().any(|used| used.engine == grant.engine));
+        for grant in in_use.clone().chain(earlier) {
+            assert_eq!(after[0].get(&grant.token), Some(grant), "a token in use is let in");
+        }
     }
 
     fn must_be_healed(&self, leader: usize, held_before: &[Vec<Option<Revision>>]) {
@@ -417,6 +557,9 @@ fn event() -> impl Strategy<Value = Event> {
     prop_oneof![
         6 => (ruleset.clone(), desired).prop_map(|(key, desired)| Event::Edit(key, desired)),
         8 => controller.clone().prop_map(Event::Sync),
+        6 => (controller.clone(), 0..ENGINES).prop_map(|(controller, engine)| Event::Renew(controller, engine)),
+        2 => (0..ENGINES).prop_map(Event::Recreate),
+        1 => (0..ENGINES).prop_map(Event::DeleteEngine),
         4 => (controller.clone(), ruleset).prop_map(|(controller, key)| Event::WriteStatus(controller, key)),
         3 => controller.clone().prop_map(Event::Elect),
         1 => controller.clone().prop_map(Event::Depose),
@@ -441,8 +584,10 @@ proptest! {
             world.happen(event);
         }
         let held_before: Vec<_> = (0..KEYS).map(|key| world.held(key)).collect();
+        let granted_before = world.granted();
         world.heal(leader);
         world.must_be_healed(leader, &held_before);
+        world.grants_must_be_healed(leader, &granted_before);
     }
 }
 

@@ -3,12 +3,14 @@
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
-use coraza_ruleset::{Revision, RuleSetKey};
+use coraza_ruleset::{Grant, Revision, RuleSetKey, TokenDigest};
 use uuid::Uuid;
 
-use super::{InvalidField, InvalidRuleSet, decode_ruleset, digest, key, shown, timestamp};
+use super::grant::decode_grants;
+use super::report::decode_report;
+use super::{InvalidField, InvalidRuleSet, bounded, decode_ruleset, digest, key, shown, timestamp};
 use crate::intern::Intern;
-use crate::limits::{MAX_ERROR_DETAIL, is_name, truncated};
+use crate::limits::{MAX_ERROR_DETAIL, MAX_GRANTS, is_name, truncated};
 use crate::message::{Hello, Request};
 use crate::v1alpha1::{self, subscribe_request::Request as Wire};
 
@@ -44,6 +46,7 @@ impl From<&Request> for v1alpha1::SubscribeRequest {
                 key: Some(key.into()),
                 ruleset: ruleset.as_ref().map(Into::into),
             }),
+            Request::Report(pollers) => Wire::Report(pollers.as_slice().into()),
         };
         Self { request: Some(wire) }
     }
@@ -57,6 +60,7 @@ impl From<&Hello> for v1alpha1::Hello {
             holdings,
             max_ruleset_bytes,
             plugin_digest,
+            grants,
         } = hello;
         let holding = |(key, revision): (&RuleSetKey, &Revision)| v1alpha1::Holding {
             key: Some(key.into()),
@@ -71,6 +75,7 @@ impl From<&Hello> for v1alpha1::Hello {
             plugin_digest: plugin_digest
                 .map(|digest| Bytes::copy_from_slice(&digest))
                 .unwrap_or_default(),
+            grants: grants.values().map(Into::into).collect(),
         }
     }
 }
@@ -89,6 +94,7 @@ pub fn decode_request(wire: v1alpha1::SubscribeRequest, interner: &impl Intern) 
             detail: truncated(&error_detail, MAX_ERROR_DETAIL).to_owned(),
         },
         Wire::Recalled(recalled) => decode_recalled(&recalled, interner)?,
+        Wire::Report(report) => Request::Report(decode_report(&report)?),
     })
 }
 
@@ -115,6 +121,7 @@ fn decode_hello(wire: v1alpha1::Hello) -> Result<Hello, InvalidField> {
         holdings,
         max_ruleset_bytes,
         plugin_digest,
+        grants,
     } = wire;
     if !is_name(&replica) {
         return Err(InvalidField::Name {
@@ -139,7 +146,21 @@ fn decode_hello(wire: v1alpha1::Hello) -> Result<Hello, InvalidField> {
         holdings: decode_holdings(&holdings)?,
         max_ruleset_bytes,
         plugin_digest,
+        grants: decode_held_grants(&grants)?,
     })
+}
+
+fn decode_held_grants(wire: &[v1alpha1::Grant]) -> Result<BTreeMap<TokenDigest, Grant>, InvalidField> {
+    let field = "hello.grants";
+    bounded(field, wire.len(), MAX_GRANTS)?;
+    let mut held = BTreeMap::new();
+    for grant in decode_grants(wire)? {
+        let token = grant.token;
+        if held.insert(token, grant).is_some() {
+            return Err(InvalidField::DuplicateToken { field, token });
+        }
+    }
+    Ok(held)
 }
 
 fn decode_holdings(wire: &[v1alpha1::Holding]) -> Result<BTreeMap<RuleSetKey, Revision>, InvalidField> {

@@ -4,8 +4,10 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::{InvalidField, InvalidRuleSet, decode_ruleset, digest, key};
+use super::grant::decode_grants;
+use super::{InvalidField, InvalidRuleSet, bounded, decode_ruleset, digest, key, token};
 use crate::intern::Intern;
+use crate::limits::MAX_GRANTS_PER_MESSAGE;
 use crate::message::{Body, Response, Welcome};
 use crate::v1alpha1::{self, subscribe_response::Response as Wire};
 
@@ -47,6 +49,15 @@ impl From<&Response> for v1alpha1::SubscribeResponse {
                 key: Some(key.into()),
                 digest: Bytes::copy_from_slice(digest.as_bytes()),
             }),
+            Body::Grants(grants) => Wire::Grants(v1alpha1::Grants {
+                grants: grants.iter().map(Into::into).collect(),
+            }),
+            Body::Revoke(tokens) => Wire::Revoke(v1alpha1::Revoke {
+                tokens: tokens
+                    .iter()
+                    .map(|token| Bytes::copy_from_slice(token.as_bytes()))
+                    .collect(),
+            }),
             Body::SnapshotComplete => Wire::SnapshotComplete(v1alpha1::SnapshotComplete {}),
         };
         Self {
@@ -83,6 +94,15 @@ fn decode_body(wire: Option<Wire>, interner: &impl Intern) -> Result<Body, Inval
             key: key("recall.key", recall.key.as_ref())?,
             digest: digest("recall.digest", &recall.digest)?,
         },
+        Wire::Grants(v1alpha1::Grants { grants }) => {
+            bounded("grants.grants", grants.len(), MAX_GRANTS_PER_MESSAGE)?;
+            Body::Grants(decode_grants(&grants)?)
+        }
+        Wire::Revoke(v1alpha1::Revoke { tokens }) => {
+            bounded("revoke.tokens", tokens.len(), MAX_GRANTS_PER_MESSAGE)?;
+            let tokens = tokens.iter().map(|bytes| token("revoke.tokens", bytes));
+            Body::Revoke(tokens.collect::<Result<_, _>>()?)
+        }
         Wire::SnapshotComplete(v1alpha1::SnapshotComplete {}) => Body::SnapshotComplete,
     })
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use coraza_ruleset::{CompiledRuleSet, Content, DataFiles, Digest, Revision, RuleSetKey, RulesText};
 
-use super::{InvalidField, digest, key, shown, timestamp};
+use super::{InvalidField, bounded, digest, key, shown, timestamp};
 use crate::intern::{Intern, Verbatim};
 use crate::limits::{MAX_PARTS, is_name};
 use crate::v1alpha1;
@@ -84,8 +84,8 @@ pub fn decode_ruleset(wire: &v1alpha1::RuleSet, interner: &impl Intern) -> Resul
     let key = key("ruleset.key", wire.key.as_ref())?;
     let announced = digest("ruleset.digest", &wire.digest)?;
     let timestamp = timestamp("ruleset.timestamp", wire.timestamp)?;
-    bounded("ruleset.sources", wire.sources.len())?;
-    bounded("ruleset.data_files", wire.data_files.len())?;
+    bounded("ruleset.sources", wire.sources.len(), MAX_PARTS)?;
+    bounded("ruleset.data_files", wire.data_files.len(), MAX_PARTS)?;
     let content = Content {
         rules: RulesText::new(wire.sources.iter().map(|source| interner.text(source))),
         data_files: Arc::new(data_files(&key, &wire.data_files, interner)?),
@@ -99,17 +99,6 @@ pub fn decode_ruleset(wire: &v1alpha1::RuleSet, interner: &impl Intern) -> Resul
         timestamp,
     };
     Ok(CompiledRuleSet { key, revision, content })
-}
-
-fn bounded(field: &'static str, count: usize) -> Result<(), InvalidField> {
-    if count > MAX_PARTS {
-        return Err(InvalidField::TooMany {
-            field,
-            count,
-            limit: MAX_PARTS,
-        });
-    }
-    Ok(())
 }
 
 fn data_files(

@@ -7,14 +7,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use coraza_ruleset::{CompiledRuleSet, Content, Revision, RulesText};
+use coraza_ruleset::{CompiledRuleSet, Content, EngineKey, Grant, PollerId, Revision, RulesText, Running};
 use proptest::prelude::*;
 use prost::Message as _;
 use uuid::Uuid;
 
 use crate::intern::{Interner, Verbatim};
-use crate::limits::{MAX_ERROR_DETAIL, MAX_PARTS};
-use crate::message::{Body, Hello, Request, Response, Welcome};
+use crate::limits::{MAX_ERROR_DETAIL, MAX_GRANTS, MAX_GRANTS_PER_MESSAGE, MAX_PARTS, MAX_POLLERS_PER_REPORT};
+use crate::message::{Body, Hello, Poller, Request, Response, Welcome};
 use crate::v1alpha1;
 
 fn ruleset(sources: &[&str], files: &[(&str, &[u8])]) -> CompiledRuleSet {
@@ -137,6 +137,29 @@ fn hello() -> Hello {
         holdings: BTreeMap::from([(ruleset(&[], &[]).key, ruleset(&[], &[]).revision)]),
         max_ruleset_bytes: 8 << 20,
         plugin_digest: Some([9; 32]),
+        grants: BTreeMap::from([(grant(1).token, grant(1)), (grant(2).token, grant(2))]),
+    }
+}
+
+fn engine(name: &str) -> EngineKey {
+    EngineKey::new("default", name, "5a3c").expect("an engine")
+}
+
+fn grant(number: u8) -> Grant {
+    Grant {
+        token: TokenDigest::new([number; 32]),
+        expires: Timestamp::from_unix_nanos(u64::MAX),
+        key: ruleset(&[], &[]).key,
+        engine: engine("waf"),
+    }
+}
+
+fn poller(engine_name: &str, id: PollerId, running: Running) -> Poller {
+    Poller {
+        engine: engine(engine_name),
+        id,
+        running,
+        seen_ago: Duration::from_millis(1_500),
     }
 }
 
@@ -165,6 +188,14 @@ fn each_invalid_field_of_a_hello_is_named() {
             |wire| wire.holdings.push(wire.holdings[0].clone()),
             "hello.holdings has default/crs twice",
         ),
+        (
+            |wire| wire.grants.push(wire.grants[0].clone()),
+            "hello.grants has TokenDigest(01010101…) twice",
+        ),
+        (
+            |wire| wire.grants = vec![wire.grants[0].clone(); MAX_GRANTS + 1],
+            "hello.grants repeats 16385 times",
+        ),
     ];
     for (corrupt, expected) in corruptions {
         let mut wire = v1alpha1::Hello::from(&hello());
@@ -191,6 +222,17 @@ fn requests_survive_the_wire() {
             nonce: u64::MAX,
             detail: "no".into(),
         },
+        Request::Report(Vec::new()),
+        Request::Report(vec![
+            poller(
+                "a",
+                PollerId::Pod("gateway-0".into()),
+                Running::Revision(ruleset(&[], &[]).revision.into()),
+            ),
+            poller("a", PollerId::Pod("gateway-1".into()), Running::Nothing),
+            poller("b", PollerId::Address([10, 0, 0, 1].into()), Running::Unknown),
+            poller("b", PollerId::Address([7_u16; 8].into()), Running::Unknown),
+        ]),
         Request::Recalled {
             key: key.clone(),
             ruleset: None,
@@ -258,12 +300,121 @@ fn responses_survive_the_wire() {
             key,
             digest: revision.digest,
         },
+        Body::Grants(vec![grant(1), grant(2)]),
+        Body::Revoke(vec![grant(1).token, grant(2).token]),
         Body::SnapshotComplete,
     ] {
         let response = Response { nonce: 9, body };
         let bytes = v1alpha1::SubscribeResponse::from(&response).encode_to_vec();
         let wire = v1alpha1::SubscribeResponse::decode(&*bytes).expect("protobuf");
         assert_eq!(decode_response(wire, &Verbatim), Ok(response));
+    }
+}
+
+/// A change to valid grants, and what the error must say.
+type GrantsCorruption = (fn(&mut v1alpha1::Grants), &'static str);
+
+#[test]
+fn each_invalid_field_of_a_grant_is_named() {
+    let corruptions: &[GrantsCorruption] = &[
+        (|wire| wire.grants[1].token = Bytes::new(), "grant.token has 0 bytes"),
+        (|wire| wire.grants[1].key = None, "grant.key is missing"),
+        (|wire| wire.grants[1].engine = None, "grant.engine is missing"),
+        (
+            |wire| wire.grants[1].engine.as_mut().expect("an engine").uid = "a b".into(),
+            "grant.engine is \"default/waf a b\"",
+        ),
+        (
+            |wire| wire.grants = vec![wire.grants[0].clone(); MAX_GRANTS_PER_MESSAGE + 1],
+            "grants.grants repeats 513 times",
+        ),
+    ];
+    for (corrupt, expected) in corruptions {
+        let mut wire = v1alpha1::Grants {
+            grants: [grant(1), grant(2)].iter().map(Into::into).collect(),
+        };
+        corrupt(&mut wire);
+        let wire = v1alpha1::SubscribeResponse {
+            nonce: 3,
+            response: Some(v1alpha1::subscribe_response::Response::Grants(wire)),
+        };
+        let invalid = decode_response(wire, &Verbatim).expect_err(expected);
+        let message = invalid.source.to_string();
+        assert!(
+            invalid.nonce == 3 && message.contains(expected),
+            "{message:?} lacks {expected:?}"
+        );
+    }
+    for (tokens, expected) in [
+        (vec![Bytes::from_static(b"short")], "revoke.tokens has 5 bytes"),
+        (
+            vec![Bytes::from_static(&[0; 32]); MAX_GRANTS_PER_MESSAGE + 1],
+            "revoke.tokens repeats 513 times",
+        ),
+    ] {
+        let revoke = v1alpha1::subscribe_response::Response::Revoke(v1alpha1::Revoke { tokens });
+        let wire = v1alpha1::SubscribeResponse {
+            nonce: 3,
+            response: Some(revoke),
+        };
+        let message = decode_response(wire, &Verbatim).expect_err(expected).source.to_string();
+        assert_eq!(message.split(',').next(), Some(expected));
+    }
+}
+
+/// A change to a valid report, and what the error must say.
+type ReportCorruption = (fn(&mut v1alpha1::Report), &'static str);
+
+#[test]
+fn each_invalid_field_of_a_report_is_named() {
+    let corruptions: &[ReportCorruption] = &[
+        (|wire| wire.engines[0].engine = None, "report.engine is missing"),
+        (|wire| wire.engines[0].pollers[0].id = None, "poller.id is missing"),
+        (
+            |wire| wire.engines[0].pollers[0].id = Some(v1alpha1::poller::Id::Pod("a b".into())),
+            "poller.pod is \"a b\"",
+        ),
+        (
+            |wire| wire.engines[0].pollers[0].id = Some(v1alpha1::poller::Id::Address(Bytes::from_static(b"abc"))),
+            "poller.address has 3 bytes",
+        ),
+        (
+            |wire| {
+                let tag = v1alpha1::Tag {
+                    uuid: Bytes::new(),
+                    timestamp: 1,
+                };
+                wire.engines[0].pollers[0].running = Some(v1alpha1::poller::Running::Revision(tag));
+            },
+            "poller.revision.uuid is \"[]\"",
+        ),
+        (
+            |wire| {
+                let tag = v1alpha1::Tag {
+                    uuid: vec![0; 16].into(),
+                    timestamp: u64::MAX,
+                };
+                wire.engines[0].pollers[0].running = Some(v1alpha1::poller::Running::Revision(tag));
+            },
+            "poller.revision.timestamp is 18446744073709551615",
+        ),
+        (
+            |wire| wire.engines[0].pollers = vec![wire.engines[0].pollers[0].clone(); MAX_POLLERS_PER_REPORT + 1],
+            "report.pollers repeats 2049 times",
+        ),
+        (
+            |wire| wire.engines = vec![v1alpha1::EngineReport::default(); MAX_POLLERS_PER_REPORT + 1],
+            "report.engines repeats 2049 times",
+        ),
+    ];
+    for (corrupt, expected) in corruptions {
+        let pollers = [poller("a", PollerId::Pod("gateway-0".into()), Running::Nothing)];
+        let mut wire = v1alpha1::Report::from(&pollers[..]);
+        corrupt(&mut wire);
+        let request = v1alpha1::subscribe_request::Request::Report(wire);
+        let wire = v1alpha1::SubscribeRequest { request: Some(request) };
+        let message = decode_request(wire, &Verbatim).expect_err(expected).to_string();
+        assert!(message.contains(expected), "{message:?} lacks {expected:?}");
     }
 }
 
@@ -321,7 +472,8 @@ proptest! {
     #[test]
     fn a_valid_message_with_bytes_changed_is_never_a_panic(changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..6)) {
         let request = Request::Recalled { key: ruleset(&[], &[]).key, ruleset: Some(ruleset(&["a", "b"], &[("c", b"d")])) };
-        for valid in [Request::Hello(hello()), request] {
+        let report = Request::Report(vec![poller("a", PollerId::Pod("gateway-0".into()), Running::Nothing)]);
+        for valid in [Request::Hello(hello()), request, report] {
             let mut bytes = v1alpha1::SubscribeRequest::from(&valid).encode_to_vec();
             for (index, byte) in &changes {
                 let length = bytes.len();

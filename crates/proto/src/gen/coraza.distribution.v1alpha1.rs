@@ -2,7 +2,7 @@
 /// From the cache.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct SubscribeRequest {
-    #[prost(oneof = "subscribe_request::Request", tags = "1, 2, 3, 4")]
+    #[prost(oneof = "subscribe_request::Request", tags = "1, 2, 3, 4, 5")]
     pub request: ::core::option::Option<subscribe_request::Request>,
 }
 /// Nested message and enum types in `SubscribeRequest`.
@@ -17,6 +17,8 @@ pub mod subscribe_request {
         Nack(super::Nack),
         #[prost(message, tag = "4")]
         Recalled(super::Recalled),
+        #[prost(message, tag = "5")]
+        Report(super::Report),
     }
 }
 /// The first message of a cache.
@@ -37,6 +39,9 @@ pub struct Hello {
     /// SHA-256 of the plugin file that the cache serves; empty if it serves none.
     #[prost(bytes = "bytes", tag = "5")]
     pub plugin_digest: ::prost::bytes::Bytes,
+    /// The grants that the cache holds now.
+    #[prost(message, repeated, tag = "6")]
+    pub grants: ::prost::alloc::vec::Vec<Grant>,
 }
 /// A revision that a cache holds.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -73,12 +78,71 @@ pub struct Recalled {
     #[prost(message, optional, tag = "2")]
     pub ruleset: ::core::option::Option<RuleSet>,
 }
+/// Who polls this cache: what changed since the last report on this stream, and everything again at times. Not acknowledged.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct Report {
+    #[prost(message, repeated, tag = "1")]
+    pub engines: ::prost::alloc::vec::Vec<EngineReport>,
+}
+/// Who polls for one Engine.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct EngineReport {
+    #[prost(message, optional, tag = "1")]
+    pub engine: ::core::option::Option<Engine>,
+    #[prost(message, repeated, tag = "2")]
+    pub pollers: ::prost::alloc::vec::Vec<Poller>,
+}
+/// A data plane.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Poller {
+    /// How long ago it polled; 0 while it holds a waiting poll. Not a time, since clocks differ.
+    #[prost(uint64, tag = "3")]
+    pub seen_ms_ago: u64,
+    #[prost(oneof = "poller::Id", tags = "1, 2")]
+    pub id: ::core::option::Option<poller::Id>,
+    /// What it runs. Neither: not known.
+    #[prost(oneof = "poller::Running", tags = "4, 5")]
+    pub running: ::core::option::Option<poller::Running>,
+}
+/// Nested message and enum types in `Poller`.
+pub mod poller {
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Oneof)]
+    pub enum Id {
+        /// The name of its Pod, as it says.
+        #[prost(string, tag = "1")]
+        Pod(::prost::alloc::string::String),
+        /// The address that it polls from, 4 or 16 bytes: it doesn't say in which Pod it is.
+        #[prost(bytes, tag = "2")]
+        Address(::prost::bytes::Bytes),
+    }
+    /// What it runs. Neither: not known.
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Oneof)]
+    pub enum Running {
+        /// One of its workers has no rules.
+        #[prost(message, tag = "4")]
+        Nothing(super::Nothing),
+        #[prost(message, tag = "5")]
+        Revision(super::Tag),
+    }
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Nothing {}
+/// What names a revision to a data plane.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Tag {
+    /// 16 bytes.
+    #[prost(bytes = "bytes", tag = "1")]
+    pub uuid: ::prost::bytes::Bytes,
+    /// Nanoseconds since the Unix epoch.
+    #[prost(uint64, tag = "2")]
+    pub timestamp: u64,
+}
 /// From the controller. Every message has a nonce, counted up from 1 on each stream.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct SubscribeResponse {
     #[prost(uint64, tag = "1")]
     pub nonce: u64,
-    #[prost(oneof = "subscribe_response::Response", tags = "2, 3, 4, 5, 6")]
+    #[prost(oneof = "subscribe_response::Response", tags = "2, 3, 4, 5, 6, 7, 8")]
     pub response: ::core::option::Option<subscribe_response::Response>,
 }
 /// Nested message and enum types in `SubscribeResponse`.
@@ -95,6 +159,10 @@ pub mod subscribe_response {
         Recall(super::Recall),
         #[prost(message, tag = "6")]
         SnapshotComplete(super::SnapshotComplete),
+        #[prost(message, tag = "7")]
+        Grants(super::Grants),
+        #[prost(message, tag = "8")]
+        Revoke(super::Revoke),
     }
 }
 /// The first message of a controller.
@@ -147,6 +215,35 @@ pub struct Recall {
     #[prost(bytes = "bytes", tag = "2")]
     pub digest: ::prost::bytes::Bytes,
 }
+/// Let the bearers of these tokens in from now on. A token that was granted before is granted anew. All are taken, or none.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct Grants {
+    #[prost(message, repeated, tag = "1")]
+    pub grants: ::prost::alloc::vec::Vec<Grant>,
+}
+/// Who may read which RuleSet.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Grant {
+    /// SHA-256 of the token, 32 bytes.
+    #[prost(bytes = "bytes", tag = "1")]
+    pub token: ::prost::bytes::Bytes,
+    /// When the token expires, in nanoseconds since the Unix epoch.
+    #[prost(uint64, tag = "2")]
+    pub expires: u64,
+    /// The RuleSet.
+    #[prost(message, optional, tag = "3")]
+    pub key: ::core::option::Option<Key>,
+    /// The Engine that the token was issued for.
+    #[prost(message, optional, tag = "4")]
+    pub engine: ::core::option::Option<Engine>,
+}
+/// Forget these grants, now. The only way in which a grant goes before it expires.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Revoke {
+    /// SHA-256 of each token, 32 bytes.
+    #[prost(bytes = "bytes", repeated, tag = "1")]
+    pub tokens: ::prost::alloc::vec::Vec<::prost::bytes::Bytes>,
+}
 /// All that there was to send at the time of subscription has been sent: the cache is ready.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct SnapshotComplete {}
@@ -156,6 +253,16 @@ pub struct Key {
     pub namespace: ::prost::alloc::string::String,
     #[prost(string, tag = "2")]
     pub name: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Engine {
+    #[prost(string, tag = "1")]
+    pub namespace: ::prost::alloc::string::String,
+    #[prost(string, tag = "2")]
+    pub name: ::prost::alloc::string::String,
+    /// Of the object: an Engine that is made again under the same name is another one.
+    #[prost(string, tag = "3")]
+    pub uid: ::prost::alloc::string::String,
 }
 /// Generated client implementations.
 pub mod distribution_client {

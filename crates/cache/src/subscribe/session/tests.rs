@@ -37,7 +37,7 @@ fn welcome(epoch: u64) -> Body {
 
 struct Scene {
     session: Session,
-    store: Store,
+    held: Held,
     nonce: u64,
 }
 
@@ -45,7 +45,10 @@ impl Scene {
     fn new() -> Self {
         Self {
             session: Session::new(Fence::default(), LIMIT),
-            store: Store::new().0,
+            held: Held {
+                store: Store::new().0,
+                grants: Grants::default(),
+            },
             nonce: 0,
         }
     }
@@ -62,7 +65,8 @@ impl Scene {
             nonce: self.nonce,
             body,
         };
-        self.session.hear(Ok(response), &self.store, Instant::now())
+        self.session
+            .hear(Ok(response), &self.held, Instant::now(), SystemTime::UNIX_EPOCH)
     }
 
     /// Says it, and expects an ACK and nothing else.
@@ -84,7 +88,7 @@ impl Scene {
     }
 
     fn serves(&self, ruleset: &CompiledRuleSet) -> bool {
-        self.store.holdings() == [(key(), ruleset.revision)]
+        self.held.store.holdings() == [(key(), ruleset.revision)]
     }
 }
 
@@ -99,7 +103,7 @@ fn what_is_acknowledged_is_served() {
     assert!(scene.serves(&second));
     scene.accepts(Body::Remove(key()));
     scene.accepts(Body::Remove(key()));
-    assert!(scene.store.holdings().is_empty());
+    assert!(scene.held.store.holdings().is_empty());
 }
 
 #[test]
@@ -122,7 +126,7 @@ fn what_is_refused_changes_nothing_and_says_why() {
     };
     let replies = scene
         .session
-        .hear(Err(invalid), &scene.store, Instant::now())
+        .hear(Err(invalid), &scene.held, Instant::now(), SystemTime::UNIX_EPOCH)
         .expect("the stream goes on");
     let detail = "response 9 is invalid: response is of an unknown kind".to_owned();
     assert_eq!(replies, [Request::Nack { nonce: 9, detail }]);
@@ -167,7 +171,9 @@ fn a_message_that_comes_twice_counts_once() {
         body: Body::Remove(key()),
     };
     assert_eq!(
-        scene.session.hear(Ok(again), &scene.store, Instant::now()),
+        scene
+            .session
+            .hear(Ok(again), &scene.held, Instant::now(), SystemTime::UNIX_EPOCH),
         Ok(Vec::new())
     );
     assert!(scene.serves(&served));
@@ -187,7 +193,9 @@ fn who_does_not_begin_with_welcome_is_left() {
         nonce: 1,
         source: InvalidBody::Unknown,
     };
-    let heard = scene.session.hear(Err(invalid), &scene.store, Instant::now());
+    let heard = scene
+        .session
+        .hear(Err(invalid), &scene.held, Instant::now(), SystemTime::UNIX_EPOCH);
     assert_eq!(heard, Err(Refusal::WelcomeExpected));
 }
 

@@ -1,5 +1,7 @@
 //! Scripts: what the controller and the caches say, and what each cache is sent.
 
+mod grants;
+
 use super::*;
 
 use std::sync::Arc;
@@ -65,6 +67,7 @@ impl Scene {
         let mut scene = Self::new();
         scene.exchange.lead(Some(1));
         scene.exchange.open();
+        scene.exchange.open_grants(scene.now);
         scene
     }
 
@@ -88,6 +91,7 @@ impl Scene {
             holdings: holdings.iter().map(|(name, revision)| (key(name), *revision)).collect(),
             max_ruleset_bytes: LIMIT,
             plugin_digest: None,
+            grants: BTreeMap::new(),
         }
     }
 
@@ -152,6 +156,7 @@ fn nothing_is_sent_before_all_is_known() {
     scene.serve("known", "b");
     assert_eq!(scene.sent(cache), (Vec::new(), 0));
     scene.exchange.open();
+    scene.exchange.open_grants(scene.now);
     let (sent, _) = scene.sent(cache);
     let welcome = Body::Welcome(Welcome {
         epoch: 1,
