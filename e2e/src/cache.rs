@@ -147,7 +147,10 @@ fn command(settings: &Settings, tls_dir: &Path, addresses: [SocketAddr; 3]) -> s
         .env("POD_NAME", &settings.name);
     command
         .arg(format!("--cache-server-port={}", http.port()))
-        .arg("--cache-server-bind-address=127.0.0.1")
+        .arg(format!(
+            "--cache-server-bind-address={}",
+            environment().cluster.bind_address()
+        ))
         .arg(format!("--health-probe-bind-address={health}"));
     command
         .arg(format!("--metrics-bind-address={metrics}"))

@@ -1,5 +1,6 @@
 //! What `cargo xtask test` gave us: the API server and our programs.
 
+use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
@@ -26,6 +27,8 @@ pub struct Environment {
     pub istio_crds: PathBuf,
     /// `envoy`
     pub envoy: PathBuf,
+    /// `docker-registry`; with Istio only.
+    pub registry: Option<PathBuf>,
     /// Where the logs of the processes go.
     pub logs: PathBuf,
 }
@@ -33,6 +36,8 @@ pub struct Environment {
 /// What `cluster.json` says, as far as tests use it; `cargo xtask cluster` writes it.
 #[derive(Debug, Deserialize)]
 pub struct Cluster {
+    /// Its folder.
+    pub dir: PathBuf,
     /// `https://127.0.0.1:port`
     pub server: String,
     /// The API server's certificate authority.
@@ -53,6 +58,38 @@ pub struct Cluster {
     pub kubectl: PathBuf,
     /// The supervisor's Unix socket.
     pub control: PathBuf,
+    /// With Istio only, as in suites named `istio_*`.
+    pub istio: Option<Istio>,
+}
+
+/// What a cluster with Istio has besides.
+#[derive(Debug, Deserialize)]
+pub struct Istio {
+    /// The node, where Pods reach what listens on all addresses here.
+    pub node: Ipv4Addr,
+    /// Of istiod's debug pages, on loopback.
+    pub debug_port: u16,
+}
+
+impl Cluster {
+    /// What only a cluster with Istio has.
+    ///
+    /// # Panics
+    /// In suites that aren't named `istio_*`.
+    #[must_use]
+    pub fn istio(&self) -> &Istio {
+        self.istio
+            .as_ref()
+            .expect("only suites named istio_* run in a cluster with Istio")
+    }
+
+    /// The address that a server binds which tests, and Pods if there are any, have to reach.
+    #[must_use]
+    pub fn bind_address(&self) -> Ipv4Addr {
+        self.istio
+            .as_ref()
+            .map_or(Ipv4Addr::LOCALHOST, |_| Ipv4Addr::UNSPECIFIED)
+    }
 }
 
 /// The environment of this run.
@@ -76,6 +113,7 @@ pub fn environment() -> &'static Environment {
             gateway_api_crds: path("CORAZA_E2E_GATEWAY_API_CRDS"),
             istio_crds: path("CORAZA_E2E_ISTIO_CRDS"),
             envoy: path("CORAZA_E2E_ENVOY"),
+            registry: std::env::var_os("CORAZA_E2E_REGISTRY").map(PathBuf::from),
             logs: path("CORAZA_E2E_LOGS"),
         }
     })

@@ -110,7 +110,7 @@ impl Fleet {
         Self::launch(size, Some(only)).await
     }
 
-    async fn launch(size: Size, only: Option<OwnedMutexGuard<()>>) -> Self {
+    pub(crate) async fn launch(size: Size, only: Option<OwnedMutexGuard<()>>) -> Self {
         cluster::install().await;
         let namespace = lease_namespace().await;
         let (controllers, caches) = (size.controllers, size.caches);

@@ -69,7 +69,7 @@ pub async fn get(address: SocketAddr, path: &str, token: Option<&str>) -> Result
 ///
 /// # Errors
 /// If there is no whole answer within 10 s.
-pub async fn send(address: SocketAddr, request: Request<String>) -> Result<Answer> {
+pub async fn send(address: SocketAddr, request: Request<impl Into<Bytes>>) -> Result<Answer> {
     send_within(PATIENCE, address, request).await
 }
 
@@ -77,14 +77,18 @@ pub async fn send(address: SocketAddr, request: Request<String>) -> Result<Answe
 ///
 /// # Errors
 /// If there is no whole answer within that time.
-pub async fn send_within(patience: Duration, address: SocketAddr, request: Request<String>) -> Result<Answer> {
+pub async fn send_within(
+    patience: Duration,
+    address: SocketAddr,
+    request: Request<impl Into<Bytes>>,
+) -> Result<Answer> {
     match tokio::time::timeout(patience, exchange(address, request)).await {
         Ok(answer) => answer,
         Err(_) => bail!("no answer from {address} within {patience:?}"),
     }
 }
 
-async fn exchange(address: SocketAddr, request: Request<String>) -> Result<Answer> {
+async fn exchange(address: SocketAddr, request: Request<impl Into<Bytes>>) -> Result<Answer> {
     let stream = TcpStream::connect(address)
         .await
         .with_context(|| format!("failed to connect to {address}"))?;
@@ -95,7 +99,7 @@ async fn exchange(address: SocketAddr, request: Request<String>) -> Result<Answe
         parts.headers.insert(HOST, HeaderValue::from_str(&address.to_string())?);
     }
     let response = sender
-        .send_request(Request::from_parts(parts, Full::new(Bytes::from(body))))
+        .send_request(Request::from_parts(parts, Full::new(body.into())))
         .await?;
     let (parts, body) = response.into_parts();
     let body = body.collect().await?.to_bytes();

@@ -5,6 +5,7 @@
 //!
 //! A file of `tests/` is one of two kinds. *Shared*: its tests run in parallel, each in its own [`Namespace`], on one controller and two caches
 //! ([`Fleet::shared`]). *Faults*: each test starts, freezes and kills processes of its own ([`Fleet::start`]), one test at a time.
+//! Files named `istio_*` run in a cluster with a real istiod, inside its network namespace, where a [`Gateway`] has a real Envoy; they are of either kind.
 //! No test sleeps: it waits [`until`] something holds, and its failure says what was seen last.
 //!
 //! A test fails by a panic, here too: that is what shows it where.
@@ -25,22 +26,32 @@ pub mod cluster;
 pub mod controller;
 pub mod environment;
 pub mod fleet;
+pub mod gateway;
 pub mod http;
 pub mod link;
+pub mod mesh;
 pub mod namespace;
+pub mod object;
+pub mod origin;
 pub mod port;
 pub mod process;
+pub mod registry;
+pub mod service;
 pub mod subscriber;
 pub mod token;
 pub mod wait;
+pub mod wasm;
 
 pub use cache::Cache;
 pub use cluster::client;
 pub use controller::Controller;
 pub use environment::environment;
 pub use fleet::{Fleet, Size};
+pub use gateway::Gateway;
 pub use link::Link;
 pub use namespace::Namespace;
+pub use origin::Origin;
 pub use process::Process;
+pub use registry::Registry;
 pub use subscriber::Subscriber;
 pub use wait::{until, until_within};

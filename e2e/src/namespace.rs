@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::Debug;
 
 use coraza_api::status::RevisionStatus;
-use coraza_api::{RuleData, RuleSet, RuleSource};
+use coraza_api::{Engine, RuleData, RuleSet, RuleSource};
 use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::core::v1::Namespace as KubernetesNamespace;
 use k8s_openapi::api::rbac::v1::RoleBinding;
@@ -16,6 +16,7 @@ use serde_json::{Value, json};
 
 use crate::cache::Latest;
 use crate::fleet::Fleet;
+use crate::mesh::Mesh;
 use crate::process::suite;
 use crate::wait::until;
 use crate::{Cache, cluster, token};
@@ -232,7 +233,7 @@ macro_rules! has_conditions {
         }
     )*};
 }
-has_conditions!(RuleSet, RuleSource, RuleData);
+has_conditions!(Engine, RuleSet, RuleSource, RuleData);
 
 /// Conditions on a line, for a failure's message.
 fn describe(conditions: &[Condition]) -> String {
@@ -304,7 +305,7 @@ async fn create(client: &Client, name: &str) {
 impl Drop for Namespace {
     fn drop(&mut self) {
         if std::thread::panicking()
-            && let Some(fleet) = Fleet::shared_if_started()
+            && let Some(fleet) = Fleet::shared_if_started().or_else(Mesh::shared_fleet_if_started)
         {
             fleet.show_logs_about(&self.name);
         }

@@ -1,9 +1,11 @@
 //! `cargo xtask bench`: how fast and how large, where there is one beside a peer that did the same work in the same run. One line per figure, as in BENCHMARKS.md.
 
+mod audit;
 mod cache;
 mod compile;
 mod delivery;
 mod engine;
+mod engines;
 mod figure;
 mod fleet;
 mod http;
@@ -32,6 +34,8 @@ enum Suite {
     Engine(engine::Args),
     /// A cluster, a controller and two caches: from the edit of a RuleSource to both caches, memory, a new cache
     Delivery(delivery::Args),
+    /// Many Engines: how soon they are Ready, what they ask of the API server, at first, at rest and by what happens, and memory
+    Engines(engines::Args),
     /// Many RuleSets, each the Core Rule Set and a source of its own: memory, a new cache
     Scale(scale::Args),
 }
@@ -43,12 +47,14 @@ pub(crate) async fn run(args: &Args) -> Result<()> {
         Some(Suite::Compile) => compile::measure().await,
         Some(Suite::Engine(args)) => engine::measure(args).await,
         Some(Suite::Delivery(args)) => delivery::measure(args).await,
+        Some(Suite::Engines(args)) => engines::measure(args).await,
         Some(Suite::Scale(args)) => scale::measure(args).await,
         None => {
             cache::measure().await?;
             compile::measure().await?;
             engine::measure(&engine::Args::default()).await?;
             delivery::measure(&delivery::Args::default()).await?;
+            engines::measure(&engines::Args::default()).await?;
             scale::measure(&scale::Args::default()).await
         }
     }

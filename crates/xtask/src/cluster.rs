@@ -1,9 +1,15 @@
 //! `cargo xtask cluster`: etcd, an API server and a controller manager as plain processes on loopback, for the tests, the demo and a developer's hands.
 //!
+//! With Istio it is in a network namespace of its own instead, with istiod, and Gateways get a proxy each (`cluster gateway`).
+//!
 //! One process, the supervisor (`cluster run`), owns the others and ends them; it is asked over a Unix socket to end, or to take the API server away and back.
 
 mod component;
 mod control;
+mod gateway;
+mod istio;
+mod kubectl;
+pub(crate) mod network;
 mod pki;
 pub(crate) mod port;
 mod state;
@@ -31,6 +37,9 @@ pub(crate) struct Args {
     /// The cluster's folder: keys, logs, data and state
     #[arg(long, global = true, value_name = "FOLDER")]
     dir: Option<PathBuf>,
+    /// With istiod and the CRDs of Istio and of the Gateway API, in a network namespace of its own
+    #[arg(long, global = true)]
+    istio: bool,
     #[command(subcommand)]
     action: Action,
 }
@@ -48,16 +57,28 @@ enum Action {
         #[arg(value_enum)]
         action: control::ApiServer,
     },
+    /// Run a Gateway's proxy, Envoy under pilot-agent, in a running cluster with Istio, until Ctrl-C
+    Gateway(gateway::Args),
 }
 
 pub(crate) async fn run(args: Args) -> Result<()> {
     let dir = args.dir.unwrap_or_else(|| workspace::work_dir().join("cluster"));
     match args.action {
-        Action::Start => start(&dir).await,
+        Action::Start => start(&dir, if args.istio { Place::Isolated } else { Place::Loopback }).await,
         Action::Stop => stop(&dir).await,
-        Action::Run => supervisor::run(&dir).await,
+        Action::Run => supervisor::run(&dir, args.istio).await,
+        Action::Gateway(args) => gateway::run(&state::read(&dir)?, &args).await,
         Action::Apiserver { action } => control::ask(&state::read(&dir)?.control, Request::ApiServer(action)).await,
     }
+}
+
+/// Where a cluster is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Place {
+    /// On loopback, where everybody has it, without Istio.
+    Loopback,
+    /// With Istio, in a network namespace of its own.
+    Isolated,
 }
 
 /// A cluster that ends with its handle, or with us.
@@ -68,16 +89,16 @@ pub(crate) struct Cluster {
 
 impl Cluster {
     /// Starts one in `dir`, whose earlier contents are lost, that ends with its handle.
-    pub(crate) async fn start(dir: &Path) -> Result<Self> {
-        Self::start_until(End::Terminate, dir).await
+    pub(crate) async fn start(dir: &Path, place: Place) -> Result<Self> {
+        Self::start_until(End::Terminate, dir, place).await
     }
 
     /// Starts one that may be [left running](Self::detach).
-    pub(crate) async fn start_detachable(dir: &Path) -> Result<Self> {
-        Self::start_until(End::TerminateUnlessDetached, dir).await
+    pub(crate) async fn start_detachable(dir: &Path, place: Place) -> Result<Self> {
+        Self::start_until(End::TerminateUnlessDetached, dir, place).await
     }
 
-    async fn start_until(end: End, dir: &Path) -> Result<Self> {
+    async fn start_until(end: End, dir: &Path, place: Place) -> Result<Self> {
         if let Ok(state) = state::read(dir)
             && state.alive()
         {
@@ -88,10 +109,19 @@ impl Cluster {
         }
         // Its tools are provided here, where progress is seen; the supervisor's output goes to a file.
         crate::tools::cluster().await?;
+        let istio = place != Place::Loopback;
+        if istio {
+            network::preflight().await?;
+            crate::tools::istio::provide().await?;
+            crate::tools::envoy::provide().await?;
+        }
         prepare(dir)?;
-        let supervisor = Program::ended_by(end, this_program())
-            .args(["cluster", "run", "--dir"])
-            .arg(dir);
+        let supervisor = match place {
+            Place::Isolated => network::isolated(end).arg(this_program()),
+            Place::Loopback => Program::ended_by(end, this_program()),
+        };
+        let supervisor = supervisor.args(["cluster", "run", "--dir"]).arg(dir);
+        let supervisor = supervisor.args(istio.then_some("--istio"));
         let mut supervisor = supervisor.start_logged(&supervisor_log(dir))?;
         let state = tokio::time::timeout(START_PATIENCE, started(dir, &mut supervisor)).await;
         let state = state.with_context(|| {
@@ -111,7 +141,7 @@ impl Cluster {
 }
 
 /// This very program: its file may have been replaced by the build that we have just run.
-fn this_program() -> PathBuf {
+pub(crate) fn this_program() -> PathBuf {
     format!("/proc/{}/exe", std::process::id()).into()
 }
 
@@ -153,8 +183,12 @@ fn supervisor_log(dir: &Path) -> PathBuf {
     dir.join("supervisor.log")
 }
 
-async fn start(dir: &Path) -> Result<()> {
-    let state = Cluster::start_detachable(&std::path::absolute(dir)?).await?.detach();
+async fn start(dir: &Path, place: Place) -> Result<()> {
+    let cluster = Cluster::start_detachable(&std::path::absolute(dir)?, place).await?;
+    let state = cluster.detach();
+    if let Some(istio) = &state.istio {
+        println!("nsenter --net={} -- bash", istio.namespace.display());
+    }
     println!("export KUBECONFIG={}", state.kubeconfig.display());
     println!("{} get namespaces", state.kubectl.display());
     println!("cargo xtask cluster stop --dir {}", state.dir.display());

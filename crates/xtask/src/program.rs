@@ -85,6 +85,15 @@ impl Program {
         self
     }
 
+    /// Takes all variables from it but the path, and gives it a home: as a container's program starts.
+    pub(crate) fn clean(mut self, home: &Path) -> Self {
+        self.command.env_clear().env("HOME", home);
+        match std::env::var_os("PATH") {
+            Some(path) => self.env("PATH", path),
+            None => self,
+        }
+    }
+
     pub(crate) fn without_env(mut self, name: &str) -> Self {
         self.command.env_remove(name);
         self

@@ -17,7 +17,7 @@ use anyhow::{Context, Result, bail};
 
 use self::counts::Counts;
 use self::suite::{Runner, Selection, Suite};
-use crate::cluster::Cluster;
+use crate::cluster::{Cluster, Place, network};
 use crate::tools;
 use crate::workspace::{self, Build, Tests};
 
@@ -78,21 +78,32 @@ pub(crate) async fn run(args: &Args) -> Result<()> {
     }
     let logs = workspace::work_dir().join("test");
     std::fs::create_dir_all(&logs)?;
-    let cluster = match suites.iter().any(|suite| suite.runner == Runner::Cluster) {
-        true => Some(Cluster::start(&workspace::work_dir().join("test-cluster")).await?),
-        false => None,
-    };
-    let environment = environment(&build, cluster.as_ref(), &logs).await?;
     let mut results = Vec::new();
-    for (index, suite) in suites.iter().enumerate() {
-        eprintln!("[{}/{}] {}", index + 1, suites.len(), suite.name);
-        let run = Run {
-            suite,
-            environment: &environment,
-            logs: &logs,
-            filter: args.filter.as_deref(),
+    // Those that need the same stand together, so that no two clusters run at a time.
+    for group in suites.chunk_by(|one, other| one.runner == other.runner) {
+        let Some(first) = group.first() else { continue };
+        let ground = match Ground::prepare(first.runner).await {
+            Ok(ground) => ground,
+            Err(Unprepared::Impossible(reason)) => {
+                eprintln!("SKIPPED: {}: {reason}", suite::names(group));
+                let skipped = group.iter().map(|suite| (suite, Counts::skipped_whole(reason.clone())));
+                results.extend(skipped);
+                continue;
+            }
+            Err(Unprepared::Failed(error)) => return Err(error),
         };
-        results.push((suite, run.execute().await?));
+        let environment = environment(&build, &ground, &logs).await?;
+        for suite in group {
+            eprintln!("[{}/{}] {}", results.len() + 1, suites.len(), suite.name);
+            let run = Run {
+                suite,
+                namespace: ground.namespace(),
+                environment: &environment,
+                logs: &logs,
+                filter: args.filter.as_deref(),
+            };
+            results.push((suite, run.execute().await?));
+        }
     }
     report(&results, &args.require, started.elapsed())
 }
@@ -106,17 +117,54 @@ fn tests(suites: &[String]) -> Tests<'_> {
     files.filter(|files| !files.is_empty()).map_or(Tests::All, Tests::Files)
 }
 
+/// What suites of one kind run on.
+enum Ground {
+    Nothing,
+    Cluster(Box<Cluster>),
+}
+
+/// Why there is no ground.
+enum Unprepared {
+    /// It can't be made on this machine, whatever is installed.
+    Impossible(String),
+    /// It should have been.
+    Failed(anyhow::Error),
+}
+
+impl Ground {
+    async fn prepare(runner: Runner) -> Result<Self, Unprepared> {
+        let cluster = match runner {
+            Runner::Plain | Runner::Documentation => return Ok(Self::Nothing),
+            Runner::Cluster => Cluster::start(&workspace::work_dir().join("test-cluster"), Place::Loopback).await,
+            Runner::Istio => {
+                let possible = network::preflight().await;
+                possible.map_err(|error| Unprepared::Impossible(format!("{error:#}").replace('\n', " ")))?;
+                Cluster::start(&workspace::work_dir().join("test-istio"), Place::Isolated).await
+            }
+        };
+        Ok(Self::Cluster(Box::new(cluster.map_err(Unprepared::Failed)?)))
+    }
+
+    fn cluster(&self) -> Option<&Cluster> {
+        match self {
+            Self::Nothing => None,
+            Self::Cluster(cluster) => Some(cluster),
+        }
+    }
+
+    /// The network namespace that its suites have to run in, if that isn't ours.
+    fn namespace(&self) -> Option<&Path> {
+        Some(&self.cluster()?.state.istio.as_ref()?.namespace)
+    }
+}
+
 /// What end to end tests find their way by, by environment variable. Without a cluster there are none, and nothing is provided: the other tests run on a machine
 /// that has Rust and nothing else.
-async fn environment(
-    build: &Build,
-    cluster: Option<&Cluster>,
-    logs: &Path,
-) -> Result<BTreeMap<&'static str, OsString>> {
-    let Some(cluster) = cluster else {
+async fn environment(build: &Build, ground: &Ground, logs: &Path) -> Result<BTreeMap<&'static str, OsString>> {
+    let Some(cluster) = ground.cluster() else {
         return Ok(BTreeMap::new());
     };
-    Ok(BTreeMap::from([
+    let mut environment = BTreeMap::from([
         ("CORAZA_E2E_CLUSTER", cluster.state.dir.join("cluster.json").into()),
         ("CORAZA_E2E_CONTROLLER", build.program("coraza-controller")?.into()),
         ("CORAZA_E2E_CACHE", build.program("coraza-cache")?.into()),
@@ -131,12 +179,17 @@ async fn environment(
         ),
         ("CORAZA_E2E_ISTIO_CRDS", tools::istio::crds().await?.into()),
         ("CORAZA_E2E_ENVOY", tools::envoy::provide().await?.into()),
-    ]))
+    ]);
+    if cluster.state.istio.is_some() {
+        environment.insert("CORAZA_E2E_REGISTRY", tools::debian::registry().await?.into());
+    }
+    Ok(environment)
 }
 
 /// One suite about to run.
 struct Run<'a> {
     suite: &'a Suite<'a>,
+    namespace: Option<&'a Path>,
     environment: &'a BTreeMap<&'static str, OsString>,
     logs: &'a Path,
     filter: Option<&'a str>,
@@ -149,7 +202,9 @@ impl Run<'_> {
         let mut program = self
             .environment
             .iter()
-            .fold(self.suite.program(), |program, (name, value)| program.env(name, value));
+            .fold(self.suite.program(self.namespace), |program, (name, value)| {
+                program.env(name, value)
+            });
         if let Some(filter) = self.filter {
             program = program.arg(filter);
         }
@@ -222,7 +277,7 @@ mod tests {
     #[tokio::test]
     async fn without_a_cluster_nothing_is_provided() {
         // Neither programs, which this build has none of, nor what go would have to download.
-        let environment = environment(&Build::default(), None, Path::new("logs")).await;
+        let environment = environment(&Build::default(), &Ground::Nothing, Path::new("logs")).await;
         assert_eq!(environment.unwrap(), BTreeMap::new());
     }
 }

@@ -1,6 +1,6 @@
 //! A cluster with a controller and caches, the release builds as processes of their own, set up as an administrator would.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
@@ -9,10 +9,10 @@ use super::http::{self, get, until};
 use super::objects::Api;
 use super::usage::{mebibytes, resident_mebibytes};
 use crate::actors::{self, Ports};
-use crate::cluster::Cluster;
+use crate::cluster::{Cluster, Place};
 use crate::demo::certificates;
 use crate::program::{End, Program, Running};
-use crate::workspace;
+use crate::{tools, workspace};
 
 /// Caches that there are ports for.
 const MOST_CACHES: usize = 8;
@@ -33,6 +33,14 @@ pub(super) struct Fleet {
     ports: (Ports, std::array::IntoIter<Ports, MOST_CACHES>),
 }
 
+/// What the cluster has of a mesh.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Mesh {
+    Nothing,
+    /// The CRDs of Istio and of the Gateway API, and nobody who acts on them.
+    Crds,
+}
+
 /// A cache.
 pub(super) struct Cache {
     process: Running,
@@ -41,12 +49,12 @@ pub(super) struct Cache {
 
 impl Fleet {
     /// Builds and starts everything but caches.
-    pub(super) async fn start() -> Result<Self> {
+    pub(super) async fn start(mesh: Mesh) -> Result<Self> {
         let build = ["build", "--release", "--bins"];
         let packages = ["--package", "coraza-controller", "--package", "coraza-cache"];
         workspace::cargo().args(build).args(packages).run().await?;
         let dir = workspace::work_dir().join("bench");
-        let cluster = Cluster::start(&dir.join("cluster")).await?;
+        let cluster = Cluster::start(&dir.join("cluster"), Place::Loopback).await?;
         certificates::create(&dir)?;
         let [controller_ports, proxy_ports] = Ports::free()?;
         let proxy = kubectl(&cluster)
@@ -62,13 +70,16 @@ impl Fleet {
         kubectl(&cluster).args(apply).stdout().await?;
         let established = ["wait", "--for=condition=Established", "--filename=deploy/crds"];
         kubectl(&cluster).args(established).stdout().await?;
-        let controller = Program::ended_by(End::Kill, workspace::target_dir().join("release/coraza-controller"));
-        let controller = actors::controller(controller, controller_ports, &dir)
-            .env("KUBECONFIG", &cluster.state.controller_kubeconfig)
-            .env("POD_NAMESPACE", "coraza-system")
-            .env("POD_NAME", "coraza-controller-0")
-            .start_logged(&dir.join("coraza-controller-0.log"))?;
-        until(PATIENCE, || get(controller_ports.health, "/readyz", "")).await?;
+        if mesh == Mesh::Crds {
+            let crds = [tools::istio::gateway_api_crds().await?, tools::istio::crds().await?];
+            let files = crds.map(|crds| format!("--filename={}", crds.display()));
+            kubectl(&cluster)
+                .args(["apply", "--server-side"])
+                .args(files)
+                .stdout()
+                .await?;
+        }
+        let controller = start_controller(&cluster, controller_ports, &dir).await?;
         until(PATIENCE, || get(proxy_ports.service, "/readyz", "")).await?;
         // After the others listen, so that none of these is theirs.
         let cache_ports = Ports::free::<MOST_CACHES>()?;
@@ -115,6 +126,20 @@ impl Fleet {
         let audience = format!("--audience=coraza-cache:{namespace}/{ruleset}");
         let token = self.kubectl().args(token).arg(audience).stdout().await?;
         Ok(format!("Authorization: Bearer {}\r\n", token.trim()))
+    }
+
+    /// Ends the controller as a crash does and starts it again; returns when that is ready.
+    pub(super) async fn restart_controller(&mut self) -> Result<()> {
+        let (ports, _) = &self.ports;
+        // The old one is gone before the new one starts, or it would still have its ports.
+        self.controller.child.kill().await?;
+        self.controller = start_controller(&self.cluster, *ports, &self.dir).await?;
+        Ok(())
+    }
+
+    /// Where the API server writes down what it is asked.
+    pub(super) fn audit(&self) -> &Path {
+        &self.cluster.state.audit
     }
 
     pub(super) fn controller_mebibytes(&self) -> Result<f64> {
@@ -165,6 +190,17 @@ impl Cache {
         let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
         Ok(line.with_context(|| format!("no metric {name}"))?.trim().parse()?)
     }
+}
+
+async fn start_controller(cluster: &Cluster, ports: Ports, dir: &Path) -> Result<Running> {
+    let controller = Program::ended_by(End::Kill, workspace::target_dir().join("release/coraza-controller"));
+    let controller = actors::controller(controller, ports, dir)
+        .env("KUBECONFIG", &cluster.state.controller_kubeconfig)
+        .env("POD_NAMESPACE", "coraza-system")
+        .env("POD_NAME", "coraza-controller-0")
+        .start_logged(&dir.join("coraza-controller-0.log"))?;
+    until(PATIENCE, || get(ports.health, "/readyz", "")).await?;
+    Ok(controller)
 }
 
 fn kubectl(cluster: &Cluster) -> Program {

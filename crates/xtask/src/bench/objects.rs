@@ -66,6 +66,37 @@ pub(super) fn with_source(ruleset: &Value, name: &str, source: &str) -> Result<V
     Ok(copy)
 }
 
+/// A Gateway of Istio's class.
+pub(super) fn gateway(namespace: &str, name: &str) -> Value {
+    json!({
+        "apiVersion": "gateway.networking.k8s.io/v1",
+        "kind": "Gateway",
+        "metadata": { "namespace": namespace, "name": name },
+        "spec": { "gatewayClassName": "istio", "listeners": [{ "name": "http", "port": 80, "protocol": "HTTP" }] },
+    })
+}
+
+/// An Engine that puts a RuleSet in front of a Gateway of its own name.
+pub(super) fn engine(namespace: &str, name: &str, ruleset: &str) -> Value {
+    json!({
+        "apiVersion": "waf.k8s.coraza.io/v1alpha1",
+        "kind": "Engine",
+        "metadata": { "namespace": namespace, "name": name },
+        "spec": { "ruleSet": { "name": ruleset }, "target": { "type": "Gateway", "name": name, "provider": "Istio" } },
+    })
+}
+
+/// A proxy's Pod of a Gateway.
+pub(super) fn gateway_pod(namespace: &str, name: &str, gateway: &str) -> Value {
+    let labels = json!({ "gateway.networking.k8s.io/gateway-name": gateway });
+    json!({
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": { "namespace": namespace, "name": name, "labels": labels },
+        "spec": { "containers": [{ "name": "istio-proxy", "image": "local" }] },
+    })
+}
+
 /// An API server behind `kubectl proxy`: plain HTTP on loopback, with the rights of the kubeconfig.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Api {
@@ -101,6 +132,27 @@ impl Api {
         self.write("PATCH", &path, "application/merge-patch+json", &patch).await
     }
 
+    /// All objects that a path lists.
+    pub(super) async fn list(self, path: &str) -> Result<Vec<Value>> {
+        let answer = super::http::get(self.port, path, "Accept: application/json\r\n").await?;
+        let mut list: Value = serde_json::from_slice(&answer.body)?;
+        let items = list.get_mut("items").and_then(Value::as_array_mut);
+        Ok(std::mem::take(items.context("no list")?))
+    }
+
+    /// Changes a Pod's status.
+    pub(super) async fn report(self, namespace: &str, pod: &str, status: &Value) -> Result<()> {
+        let path = format!("/api/v1/namespaces/{namespace}/pods/{pod}/status");
+        let patch = json!({ "status": status });
+        self.write("PATCH", &path, "application/merge-patch+json", &patch).await
+    }
+
+    /// Deletes a Pod at once.
+    pub(super) async fn delete_pod(self, namespace: &str, pod: &str) -> Result<()> {
+        let path = format!("/api/v1/namespaces/{namespace}/pods/{pod}?gracePeriodSeconds=0");
+        self.write("DELETE", &path, "application/json", &json!({})).await
+    }
+
     async fn write(self, method: &str, path: &str, kind: &str, body: &Value) -> Result<()> {
         let headers = format!("Content-Type: {kind}\r\nAccept: application/json\r\n");
         let answer: Answer = send(self.port, method, path, &headers, &serde_json::to_vec(body)?).await?;
@@ -117,15 +169,14 @@ impl Api {
 /// Where objects of this kind are created.
 fn collection(object: &Value) -> Result<String> {
     let field = |path| object.pointer(path).and_then(Value::as_str);
+    let version = field("/apiVersion").context("an object without an apiVersion")?;
+    let root = if version == "v1" { "/api" } else { "/apis" };
     let resource = match field("/kind").context("an object without a kind")? {
         "Namespace" => return Ok("/api/v1/namespaces".to_owned()),
-        "RuleSource" => "rulesources",
-        "RuleData" => "ruledata",
-        "RuleSet" => "rulesets",
-        other => anyhow::bail!("{other} isn't created here"),
+        "RuleData" => "ruledata".to_owned(),
+        // All others here have the plural that English has.
+        kind => format!("{}s", kind.to_lowercase()),
     };
     let namespace = field("/metadata/namespace").context("an object without a namespace")?;
-    Ok(format!(
-        "/apis/waf.k8s.coraza.io/v1alpha1/namespaces/{namespace}/{resource}"
-    ))
+    Ok(format!("{root}/{version}/namespaces/{namespace}/{resource}"))
 }

@@ -1,14 +1,37 @@
 //! The command lines of etcd, the API server and the controller manager. No IO: paths and ports in, arguments out.
+//!
+//! All of them listen on 127.0.0.1; on a node of its own the API server listens on its other addresses too.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
+use super::network;
 use super::pki::Pki;
 
 /// The issuer that a cluster's own tokens name.
 pub(crate) const ISSUER: &str = "https://kubernetes.default.svc";
 
-/// The ports of one cluster, all on 127.0.0.1.
+/// What agents prove to istiod who they are with.
+const ISTIO_AUDIENCE: &str = "istio-ca";
+
+/// What the API server writes down: one line per answered request of our two processes, for who counts what they ask of it.
+pub(super) const AUDIT_POLICY: &str = r#"{
+  "apiVersion": "audit.k8s.io/v1",
+  "kind": "Policy",
+  "omitStages": ["RequestReceived", "ResponseStarted"],
+  "rules": [
+    {
+      "level": "Metadata",
+      "users": ["system:serviceaccount:coraza-system:coraza-controller", "system:serviceaccount:coraza-system:coraza-cache"]
+    },
+    { "level": "None" }
+  ]
+}
+"#;
+
+/// The ports of one cluster.
 pub(crate) struct Ports {
+    /// Whether it is on a node of its own, with a Pod network.
+    pub(crate) node: bool,
     pub(crate) etcd: u16,
     pub(crate) etcd_peer: u16,
     pub(crate) apiserver: u16,
@@ -23,6 +46,16 @@ impl Ports {
     pub(crate) fn server(&self) -> String {
         format!("https://127.0.0.1:{}", self.apiserver)
     }
+}
+
+/// Where [`AUDIT_POLICY`] is.
+pub(super) fn audit_policy(dir: &Path) -> PathBuf {
+    dir.join("audit-policy.json")
+}
+
+/// Where the API server writes it down, a JSON object a line.
+pub(super) fn audit_log(dir: &Path) -> PathBuf {
+    dir.join("audit.log")
 }
 
 pub(crate) fn etcd(dir: &Path, ports: &Ports) -> Vec<String> {
@@ -41,13 +74,26 @@ pub(crate) fn etcd(dir: &Path, ports: &Ports) -> Vec<String> {
     ]
 }
 
-pub(crate) fn apiserver(pki: &Pki, ports: &Ports) -> Vec<String> {
-    vec![
+pub(crate) fn apiserver(dir: &Path, pki: &Pki, ports: &Ports) -> Vec<String> {
+    let mut arguments = if ports.node {
+        vec![
+            "--bind-address=0.0.0.0".to_owned(),
+            format!("--advertise-address={}", network::NODE),
+            // There is no kube-proxy: webhooks are called at the endpoints of their Services.
+            "--enable-aggregator-routing=true".to_owned(),
+        ]
+    } else {
+        vec![
+            "--bind-address=127.0.0.1".to_owned(),
+            "--advertise-address=127.0.0.1".to_owned(),
+            // A loopback address can't be an endpoint of Service `kubernetes`, and nothing here has a Pod network.
+            "--endpoint-reconciler-type=none".to_owned(),
+        ]
+    };
+    arguments.extend([
         format!("--etcd-servers={}", ports.etcd_url()),
-        "--bind-address=127.0.0.1".to_owned(),
-        "--advertise-address=127.0.0.1".to_owned(),
-        // A loopback address can't be an endpoint of Service `kubernetes`, and nothing here has a Pod network.
-        "--endpoint-reconciler-type=none".to_owned(),
+        format!("--audit-policy-file={}", audit_policy(dir).display()),
+        format!("--audit-log-path={}", audit_log(dir).display()),
         format!("--secure-port={}", ports.apiserver),
         format!("--tls-cert-file={}", pki.path("apiserver.crt").display()),
         format!("--tls-private-key-file={}", pki.path("apiserver.key").display()),
@@ -61,10 +107,11 @@ pub(crate) fn apiserver(pki: &Pki, ports: &Ports) -> Vec<String> {
             pki.path("service-accounts.key").display()
         ),
         format!("--service-account-issuer={ISSUER}"),
-        format!("--api-audiences={ISSUER}"),
+        format!("--api-audiences={ISSUER},{ISTIO_AUDIENCE}"),
         "--authorization-mode=Node,RBAC".to_owned(),
         "--service-cluster-ip-range=10.96.0.0/16".to_owned(),
-    ]
+    ]);
+    arguments
 }
 
 pub(crate) fn controller_manager(pki: &Pki, ports: &Ports) -> Vec<String> {

@@ -1,6 +1,7 @@
-//! Keys, certificates and kubeconfigs of a cluster that lives for minutes and listens on loopback only.
+//! Keys, certificates and kubeconfigs of a cluster that lives for minutes and listens on loopback, or on a network that nothing leads out of.
 
 use std::fs;
+use std::net::Ipv4Addr;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
@@ -9,6 +10,8 @@ use rcgen::{
     BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa, KeyPair,
     KeyUsagePurpose,
 };
+
+use super::network;
 
 /// The user names that `deploy/rbac` gives rights to: ServiceAccounts, here with certificates instead of tokens.
 const CONTROLLER: &str = "system:serviceaccount:coraza-system:coraza-controller";
@@ -78,14 +81,15 @@ impl Pki {
     }
 
     fn issue_server(&self, authority: &CertifiedIssuer<'_, KeyPair>) -> Result<()> {
+        let addresses = [Ipv4Addr::LOCALHOST, network::KUBERNETES, network::NODE].map(|address| address.to_string());
         let names = [
-            "127.0.0.1",
             "localhost",
             "kubernetes",
             "kubernetes.default",
             "kubernetes.default.svc",
         ];
-        let mut params = CertificateParams::new(names.map(str::to_owned))?;
+        let names = addresses.into_iter().chain(names.map(str::to_owned));
+        let mut params = CertificateParams::new(names.collect::<Vec<_>>())?;
         params.distinguished_name.push(DnType::CommonName, "kube-apiserver");
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
         self.issue(authority, "apiserver", params)

@@ -1,6 +1,7 @@
 //! What others need to know of a running cluster: one JSON file in its folder, written when everything answers and removed when it ends.
 
 use std::fs;
+use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
@@ -31,10 +32,25 @@ pub(crate) struct State {
     /// etcd's client endpoint, plain HTTP with its JSON gateway: a test can compact it.
     pub(crate) etcd: String,
     pub(crate) kubectl: PathBuf,
+    /// What our processes have asked the API server, as it wrote down: an `audit.k8s.io/v1` Event in JSON a line.
+    pub(crate) audit: PathBuf,
     /// The supervisor's Unix socket.
     pub(crate) control: PathBuf,
+    /// With Istio only.
+    pub(crate) istio: Option<Istio>,
     /// The supervisor first.
     pub(crate) processes: Vec<Process>,
+}
+
+/// Where a cluster with Istio is: in a network of its own.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Istio {
+    /// The node's network namespace: programs that talk to the cluster have to be in it.
+    pub(crate) namespace: PathBuf,
+    /// The node as its Pods reach it.
+    pub(crate) node: Ipv4Addr,
+    /// Of istiod's debug pages, on the node's loopback.
+    pub(crate) debug_port: u16,
 }
 
 /// A process, with its command line: process ids are used again.

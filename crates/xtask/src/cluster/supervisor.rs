@@ -8,9 +8,10 @@ use tokio::net::{TcpStream, UnixListener};
 
 use super::component::{self, Ports};
 use super::control::{self, ApiServer, Request};
+use super::kubectl::Kubectl;
 use super::pki::Pki;
-use super::port;
-use super::state::{self, Process, State};
+use super::state::{self, Istio, Process, State};
+use super::{istio, network, port};
 use crate::program::{Program, Running};
 use crate::tools::{self, ClusterTools};
 
@@ -20,17 +21,23 @@ const READY_PATIENCE: Duration = Duration::from_secs(90);
 /// How long the API server may take to end: it waits a minute for watches to be closed, and those of the controller manager aren't.
 const STOP_PATIENCE: Duration = Duration::from_secs(5);
 
+/// Where in-cluster configuration looks for the API server, on a node of its own.
+const HTTPS: u16 = 443;
+
 const NOT_RUNNING: &str = "the API server doesn't run";
 
 /// How often it is asked.
 const POLL: Duration = Duration::from_millis(100);
 
-/// `cluster run`: a cluster in `dir` until it is told to stop, by a request or by a signal (which drops this future, and with it every process).
-pub(crate) async fn run(dir: &Path) -> Result<()> {
+/// `cluster run`: a cluster in `dir`, with Istio or without, until it is told to stop, by a request or by a signal (which drops this future, and with it every process).
+pub(crate) async fn run(dir: &Path, istio: bool) -> Result<()> {
     let dir = std::path::absolute(dir)?;
     super::prepare(&dir)?;
     let _announcement = Announcement(&dir);
-    Supervisor::start(&dir).await?.serve().await
+    if istio {
+        network::make_node().await?;
+    }
+    Supervisor::start(&dir, istio).await?.serve().await
 }
 
 /// The state file, which goes when the cluster does, however that ends.
@@ -48,23 +55,27 @@ struct Supervisor {
     ports: Ports,
     pki: Pki,
     // Ended in this order when dropped: each before what it needs.
+    istiod: Option<Running>,
     controller_manager: Option<Running>,
     apiserver: Option<Running>,
     etcd: Running,
 }
 
 impl Supervisor {
-    async fn start(dir: &Path) -> Result<Self> {
+    async fn start(dir: &Path, istio: bool) -> Result<Self> {
         let started = Instant::now();
         let tools = tools::cluster().await?;
         let [etcd, etcd_peer, apiserver, controller_manager] = port::free()?;
+        let apiserver = if istio { HTTPS } else { apiserver };
         let ports = Ports {
+            node: istio,
             etcd,
             etcd_peer,
             apiserver,
             controller_manager,
         };
         let pki = Pki::create(dir, &ports.server())?;
+        std::fs::write(component::audit_policy(dir), component::AUDIT_POLICY)?;
         let etcd = Program::new(&tools.etcd)
             .args(component::etcd(dir, &ports))
             .start_logged(&dir.join("etcd.log"))?;
@@ -73,6 +84,7 @@ impl Supervisor {
             tools,
             ports,
             pki,
+            istiod: None,
             controller_manager: None,
             apiserver: None,
             etcd,
@@ -84,6 +96,10 @@ impl Supervisor {
             cluster.ports.server(),
             started.elapsed()
         );
+        if istio {
+            cluster.start_istiod().await?;
+            eprintln!("istiod ready after {:.1?}", started.elapsed());
+        }
         Ok(cluster)
     }
 
@@ -92,12 +108,9 @@ impl Supervisor {
             bail!("the API server runs already");
         }
         let log = self.dir.join("kube-apiserver.log");
-        let program = Program::new(&self.tools.apiserver).args(component::apiserver(&self.pki, &self.ports));
+        let program = Program::new(&self.tools.apiserver).args(component::apiserver(&self.dir, &self.pki, &self.ports));
         let apiserver = self.apiserver.insert(program.start_logged(&log)?);
-        let kubectl = Kubectl {
-            program: &self.tools.kubectl,
-            kubeconfig: self.pki.kubeconfig("admin"),
-        };
+        let kubectl = Kubectl::of(&self.tools, &self.pki);
         let answers = async {
             while TcpStream::connect(("127.0.0.1", self.ports.apiserver)).await.is_err()
                 || !kubectl.succeeds(&["get", "--raw=/readyz"]).await
@@ -120,10 +133,7 @@ impl Supervisor {
         let log = self.dir.join("kube-controller-manager.log");
         let program = Program::new(program).args(component::controller_manager(&self.pki, &self.ports));
         self.controller_manager = Some(program.start_logged(&log)?);
-        let kubectl = Kubectl {
-            program: &self.tools.kubectl,
-            kubeconfig: self.pki.kubeconfig("admin"),
-        };
+        let kubectl = Kubectl::of(&self.tools, &self.pki);
         let made = async {
             while !kubectl
                 .succeeds(&["get", "serviceaccount", "default", "--namespace=default"])
@@ -134,6 +144,19 @@ impl Supervisor {
             Ok(())
         };
         within(made, &log).await
+    }
+
+    async fn start_istiod(&mut self) -> Result<()> {
+        let tools = tools::istio::provide().await?;
+        let kubectl = Kubectl::of(&self.tools, &self.pki);
+        let log = self.dir.join("istiod.log");
+        let (dir, kubeconfig) = (self.dir.join("istiod"), self.pki.kubeconfig("admin"));
+        let started = async {
+            istio::install(&kubectl).await?;
+            self.istiod = Some(istio::start(&tools, &dir, &kubeconfig, &log).await?);
+            Ok(())
+        };
+        within(started, &log).await
     }
 
     async fn serve(mut self) -> Result<()> {
@@ -182,6 +205,7 @@ impl Supervisor {
             status = self.etcd.wait() => ("etcd", status),
             status = ended(&mut self.apiserver) => ("kube-apiserver", status),
             status = ended(&mut self.controller_manager) => ("kube-controller-manager", status),
+            status = ended(&mut self.istiod) => ("istiod", status),
         };
         match status {
             Ok(status) => anyhow::anyhow!(
@@ -198,6 +222,7 @@ impl Supervisor {
             ("etcd", Some(&self.etcd)),
             ("kube-apiserver", self.apiserver.as_ref()),
             ("kube-controller-manager", self.controller_manager.as_ref()),
+            ("istiod", self.istiod.as_ref()),
         ];
         for (name, running) in ours {
             if let Some(pid) = running.and_then(Running::pid) {
@@ -215,7 +240,13 @@ impl Supervisor {
             service_account_issuer: component::ISSUER.to_owned(),
             etcd: self.ports.etcd_url(),
             kubectl: self.tools.kubectl.clone(),
+            audit: component::audit_log(&self.dir),
             control: self.dir.join("control.sock"),
+            istio: self.istiod.as_ref().map(|_| Istio {
+                namespace: network::namespace_of(std::process::id()),
+                node: network::NODE,
+                debug_port: istio::DEBUG_PORT,
+            }),
             processes,
         })
     }
@@ -238,19 +269,11 @@ async fn within(ready: impl Future<Output = Result<()>>, log: &Path) -> Result<(
         .with_context(|| format!("see {}", log.display()))
 }
 
-/// kubectl as the cluster's administrator.
-struct Kubectl<'a> {
-    program: &'a Path,
-    kubeconfig: PathBuf,
-}
-
-impl Kubectl<'_> {
-    async fn succeeds(&self, args: &[&str]) -> bool {
-        Program::new(self.program)
-            .env("KUBECONFIG", &self.kubeconfig)
-            .args(args)
-            .stdout()
-            .await
-            .is_ok()
+impl Kubectl {
+    fn of(tools: &ClusterTools, pki: &Pki) -> Self {
+        Self {
+            program: tools.kubectl.clone(),
+            kubeconfig: pki.kubeconfig("admin"),
+        }
     }
 }

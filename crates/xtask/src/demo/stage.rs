@@ -11,7 +11,7 @@ use super::certificates;
 use super::poll::Target;
 use super::shell::Shell;
 use crate::actors;
-use crate::cluster::Cluster;
+use crate::cluster::{Cluster, Place};
 use crate::program::{End, Program, Running};
 use crate::tools;
 use crate::workspace::{self, Build};
@@ -67,9 +67,9 @@ impl Stage {
             None => {
                 let kubectl = tools::cluster().await?.kubectl;
                 let cluster = if args.keep {
-                    Cluster::start_detachable(&dir.join("cluster")).await?
+                    Cluster::start_detachable(&dir.join("cluster"), Place::Loopback).await?
                 } else {
-                    Cluster::start(&dir.join("cluster")).await?
+                    Cluster::start(&dir.join("cluster"), Place::Loopback).await?
                 };
                 shell.add_to_path(&[&programs, kubectl.parent().context("kubectl in no folder")?])?;
                 shell.export("KUBECONFIG", &cluster.state.kubeconfig);

@@ -36,6 +36,15 @@ impl Counts {
         }
     }
 
+    /// What a suite counts that can't run here: nobody knows how many tests it has.
+    pub(crate) fn skipped_whole(reason: String) -> Self {
+        Self {
+            skipped: 1,
+            reasons: vec![reason],
+            ..Self::default()
+        }
+    }
+
     fn because(&mut self, reason: &str) {
         if !self.reasons.iter().any(|known| known == reason) {
             self.reasons.push(reason.to_owned());

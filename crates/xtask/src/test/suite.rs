@@ -1,24 +1,32 @@
 //! Which suites there are, which of them were asked for, and which were required. No IO.
 
+use std::path::Path;
+
 use super::counts::Counts;
+use crate::cluster::network;
 use crate::program::Program;
 use crate::workspace::{self, TestBinary, Tested};
 
 /// The package whose tests need an API server.
 const END_TO_END: &str = "e2e";
 
+/// How the names of its files start whose tests need Istio beside it.
+const WITH_ISTIO: &str = "istio_";
+
 /// How many end to end tests of a suite run at once: they wait more than they work.
 const END_TO_END_THREADS: &str = "--test-threads=8";
 
 /// What a suite needs around it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Runner {
     /// Nothing.
     Plain,
-    /// An API server and our programs.
-    Cluster,
     /// cargo, which compiles each example of the documentation.
     Documentation,
+    /// An API server and our programs.
+    Cluster,
+    /// The same, with istiod, in a network namespace of its own, where Gateways get proxies.
+    Istio,
 }
 
 /// A suite: a test binary, or (without one) the examples in the documentation.
@@ -29,18 +37,22 @@ pub(crate) struct Suite<'a> {
 }
 
 impl Suite<'_> {
-    /// The program that runs its tests.
-    pub(crate) fn program(&self) -> Program {
+    /// The program that runs its tests, in a network namespace if one is given.
+    pub(crate) fn program(&self, namespace: Option<&Path>) -> Program {
         let Some(binary) = self.binary else {
             return workspace::cargo().args(["test", "--doc", "--workspace", "--"]);
         };
+        let program = match namespace {
+            Some(namespace) => network::within(namespace).arg(&binary.executable),
+            None => Program::new(&binary.executable),
+        };
         // Where cargo would run it, with the variables that tests read at run time.
-        let program = Program::new(&binary.executable)
+        let program = program
             .dir(&binary.directory)
             .env("CARGO_MANIFEST_DIR", &binary.directory)
             .arg("--show-output");
         match self.runner {
-            Runner::Cluster => program.args(["--include-ignored", END_TO_END_THREADS]),
+            Runner::Cluster | Runner::Istio => program.args(["--include-ignored", END_TO_END_THREADS]),
             Runner::Plain | Runner::Documentation => program,
         }
     }
@@ -85,7 +97,7 @@ pub(crate) fn select<'a>(binaries: &'a [TestBinary], selection: &Selection<'_>) 
         binary: None,
     });
     suites.retain(|suite| selection.wants(suite));
-    suites.sort_by_key(|suite| (suite.runner != Runner::Plain, suite.name.clone()));
+    suites.sort_by_key(|suite| (suite.runner, suite.name.clone()));
     suites
 }
 
@@ -94,8 +106,11 @@ fn of(binary: &TestBinary) -> Suite<'_> {
         Tested::Library => binary.package.clone(),
         Tested::Program(target) | Tested::File(target) => format!("{}/{target}", binary.package),
     };
-    let end_to_end = binary.package == END_TO_END && matches!(binary.of, Tested::File(_));
-    let runner = if end_to_end { Runner::Cluster } else { Runner::Plain };
+    let runner = match &binary.of {
+        Tested::File(file) if binary.package == END_TO_END && file.starts_with(WITH_ISTIO) => Runner::Istio,
+        Tested::File(_) if binary.package == END_TO_END => Runner::Cluster,
+        _ => Runner::Plain,
+    };
     Suite {
         name,
         runner,
@@ -158,6 +173,7 @@ mod tests {
 
     fn selected(fast: bool, named: &[&str]) -> String {
         let binaries = [
+            binary("e2e", Some("istio_engines")),
             binary("e2e", Some("faults")),
             binary("e2e", None),
             binary("seclang", Some("corpus")),
@@ -169,7 +185,10 @@ mod tests {
 
     #[test]
     fn suites_are_chosen_by_name_and_need() {
-        assert_eq!(selected(false, &[]), "e2e, seclang, seclang/corpus, doc, e2e/faults");
+        assert_eq!(
+            selected(false, &[]),
+            "e2e, seclang, seclang/corpus, doc, e2e/faults, e2e/istio_engines"
+        );
         assert_eq!(selected(true, &[]), "e2e, seclang, seclang/corpus");
         assert_eq!(selected(false, &["seclang"]), "seclang, seclang/corpus");
         assert_eq!(selected(false, &["e2e/faults", "doc"]), "doc, e2e/faults");

@@ -1,4 +1,4 @@
-//! Programs of Debian's, unpacked beside the system instead of installed into it: peers for benchmarks.
+//! Programs of Debian's, unpacked beside the system instead of installed into it: peers for benchmarks, and a registry.
 
 use std::path::PathBuf;
 
@@ -6,9 +6,6 @@ use anyhow::{Context, Result};
 
 use super::store::Store;
 use crate::program::Program;
-
-/// Programs and the libraries that they need and the system may not have.
-const PACKAGES: [&str; 4] = ["nginx", "nginx-light", "wrk", "libluajit-5.1-2"];
 
 /// What load is made with, and against what.
 pub(crate) struct Peers {
@@ -18,15 +15,31 @@ pub(crate) struct Peers {
     pub(crate) libraries: PathBuf,
 }
 
-/// nginx and wrk, fetched with apt from the Debian release that this runs on.
+/// nginx and wrk, with the libraries that they need and the system may not have.
 pub(crate) async fn peers() -> Result<Peers> {
+    let root = unpacked("debian-peers", &["nginx", "nginx-light", "wrk", "libluajit-5.1-2"]).await?;
+    Ok(Peers {
+        nginx: root.join("usr/sbin/nginx"),
+        wrk: root.join("usr/bin/wrk"),
+        libraries: root.join("usr/lib/x86_64-linux-gnu"),
+    })
+}
+
+/// The registry that images are pulled from in tests.
+pub(crate) async fn registry() -> Result<PathBuf> {
+    let root = unpacked("debian-registry", &["docker-registry"]).await?;
+    Ok(root.join("usr/bin/docker-registry"))
+}
+
+/// A folder with the contents of packages, fetched with apt from the Debian release that this runs on.
+async fn unpacked(name: &str, packages: &[&str]) -> Result<PathBuf> {
     let store = Store::of_user()?;
     let edition = edition().await?;
-    if let Some(claim) = store.claim("debian-peers", &edition).await? {
-        eprintln!("fetching {} (seconds)", PACKAGES.join(", "));
+    if let Some(claim) = store.claim(name, &edition).await? {
+        eprintln!("fetching {} (seconds)", packages.join(", "));
         // apt gives up root to download, and may not be able to write here without it.
         let apt = Program::new("apt-get").args(["-o", "APT::Sandbox::User=root", "download"]);
-        apt.args(PACKAGES)
+        apt.args(packages)
             .dir(claim.folder())
             .stdout()
             .await
@@ -41,12 +54,7 @@ pub(crate) async fn peers() -> Result<Peers> {
         }
         claim.finish()?;
     }
-    let root = store.path("debian-peers", &edition);
-    Ok(Peers {
-        nginx: root.join("usr/sbin/nginx"),
-        wrk: root.join("usr/bin/wrk"),
-        libraries: root.join("usr/lib/x86_64-linux-gnu"),
-    })
+    Ok(store.path(name, &edition))
 }
 
 /// What the packages are for: a machine that is upgraded fetches them anew.
@@ -55,6 +63,6 @@ async fn edition() -> Result<String> {
         .arg("/etc/debian_version")
         .stdout()
         .await
-        .context("peers come from Debian's packages")?;
+        .context("peers and registry come from Debian's packages")?;
     Ok(version.trim().replace('/', "-"))
 }
