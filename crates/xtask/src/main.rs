@@ -12,6 +12,7 @@ mod ci;
 mod cluster;
 mod conformance;
 mod demo;
+mod fuzz;
 mod generate;
 mod oracle;
 mod program;
@@ -57,6 +58,8 @@ enum Command {
     /// Compare the WAF engine's verdicts with those of libmodsecurity
     #[command(subcommand)]
     Oracle(oracle::Command),
+    /// Look for inputs that the WAF engine can't stand
+    Fuzz(fuzz::Args),
     /// What CI runs: formatting, lints, generated files, tests
     Ci,
 }
@@ -96,6 +99,7 @@ async fn run(command: Command) -> Result<()> {
         Command::Ftw(args) => conformance::ftw(args).await,
         Command::Vectors(args) => conformance::vectors(args).await,
         Command::Oracle(command) => oracle::run(&command).await,
+        Command::Fuzz(args) => fuzz::run(&args).await,
         Command::Ci => ci::run().await,
     }
 }
