@@ -16,7 +16,7 @@ impl State {
                 self.variables.collection_mut(Variable::Tx).remove(&key);
                 return;
             }
-            Change::Set(value) => self.expand(value),
+            Change::Set(value) => self.expand_whole(value),
             Change::Add(amount) => self.sum(&key, number::parse(&self.expand(amount))),
             Change::Subtract(amount) => self.sum(&key, number::parse(&self.expand(amount)).saturating_neg()),
         };

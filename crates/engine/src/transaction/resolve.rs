@@ -148,6 +148,15 @@ impl State {
         expanded
     }
 
+    /// The same where it matters if something was cut, which then counts as a limit that was reached.
+    pub(crate) fn expand_whole(&mut self, template: &Template) -> Vec<u8> {
+        let expanded = self.expand(template);
+        if expanded.len() >= MAX_EXPANDED && !template.is_static() {
+            self.meter.exceed();
+        }
+        expanded
+    }
+
     fn macro_value(&self, name: &Macro) -> Option<Bytes> {
         if !name.variable.is_collection() {
             return Some(self.scalar(name.variable));

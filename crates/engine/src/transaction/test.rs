@@ -3,7 +3,7 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use coraza_seclang::rules::Template;
+use coraza_seclang::rules::{Template, Variable};
 
 use super::State;
 use crate::detect::{sqli, xss};
@@ -52,7 +52,7 @@ impl State {
             Test::Rx(pattern) => self.rx(*pattern, value, capture, false, scratch),
             Test::RxGlobal(pattern) => self.rx(*pattern, value, capture, true, scratch),
             Test::DynamicRx(template) => self.dynamic_rx(template, value, capture),
-            Test::Text(compare, argument) => compare(value, &self.expand(argument)).into(),
+            Test::Text(compare, argument) => compare(value, &self.expand_whole(argument)).into(),
             Test::Number(compare, argument) => {
                 let argument = number::parse(&self.expand(argument));
                 compare(&number::parse(value), &argument).into()
@@ -196,6 +196,10 @@ impl State {
             }
             None => None,
         };
+        // The rule can't do its work: others must be able to know.
+        if compiled.is_none() {
+            self.variables.set(Variable::MscPcreError, *b"1");
+        }
         let Some(compiled) = compiled.filter(|_| !self.meter.is_exceeded()) else {
             return false.into();
         };

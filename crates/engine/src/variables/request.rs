@@ -50,6 +50,10 @@ impl Variables {
         if outcome.invalid_escape {
             self.set(Variable::UrlencodedError, *b"1");
         }
+        // Arguments were left out: rules that look at errors of the body must hear of it, or an attack could hide behind the limit.
+        if let Some(error) = &outcome.error {
+            self.request_body_error(&error.to_string());
+        }
         self.set(Variable::QueryString, target.query);
     }
 
@@ -74,27 +78,27 @@ impl Variables {
         }
     }
 
-    /// The processor that the request's type of content calls for.
+    /// The processor that the request's type of content calls for. Of several types the last that calls for one counts, as in
+    /// libmodsecurity: a server may take any of them.
     pub(crate) fn default_processor(&self) -> Option<BodyProcessor> {
-        let kind = self
-            .find(Variable::RequestHeaders, b"content-type")?
-            .to_ascii_lowercase();
-        if kind.starts_with(b"multipart/form-data") {
-            Some(BodyProcessor::Multipart)
-        } else if kind.starts_with(b"application/x-www-form-urlencoded") {
-            Some(BodyProcessor::UrlEncoded)
-        } else {
-            None
-        }
+        self.content_types().filter_map(|kind| processor_of(kind)).last()
+    }
+
+    /// What `Content-Type` says, as often as it does.
+    fn content_types(&self) -> impl Iterator<Item = &Bytes> {
+        let headers = self.collection(Variable::RequestHeaders);
+        let types = headers.filter(|header| header.key.eq_ignore_ascii_case(b"content-type"));
+        types.map(|header| &header.value)
     }
 
     /// What a body's processor finds. Returns how many bytes it has without files; of a multipart body
     /// only the headers of its parts and its arguments count.
     pub(crate) fn request_body(&mut self, processor: BodyProcessor, bytes: &[u8], options: &body::Options) -> u64 {
-        let content_type = self
-            .find(Variable::RequestHeaders, b"content-type")
-            .cloned()
-            .unwrap_or_default();
+        // The one that calls for this processor, where several are there.
+        let calls = |kind: &&Bytes| processor_of(kind) == Some(processor);
+        let content_type = self.content_types().filter(calls).last();
+        let content_type = content_type.or_else(|| self.content_types().next());
+        let content_type = content_type.cloned().unwrap_or_default();
         let (mut file_bytes, mut part_bytes) = (0, 0);
         let outcome = body::process(processor, &content_type, bytes, options, &mut |found| {
             match found {
@@ -177,6 +181,22 @@ impl Variables {
             Found::XmlText(text) => self.collection_mut(document).push(*b"/*", text),
             Found::XmlAttribute(value) => self.collection_mut(document).push(*b"//@*", value),
         }
+    }
+}
+
+/// The processor that a type of content calls for.
+fn processor_of(content_type: &[u8]) -> Option<BodyProcessor> {
+    let begins_with = |name: &[u8]| {
+        content_type
+            .get(..name.len())
+            .is_some_and(|kind| kind.eq_ignore_ascii_case(name))
+    };
+    if begins_with(b"multipart/form-data") {
+        Some(BodyProcessor::Multipart)
+    } else if begins_with(b"application/x-www-form-urlencoded") {
+        Some(BodyProcessor::UrlEncoded)
+    } else {
+        None
     }
 }
 
