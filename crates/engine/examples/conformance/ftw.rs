@@ -91,7 +91,8 @@ fn run(
     }
 }
 
-fn recorded(path: &Path) -> Result<Vec<Case>, String> {
+/// The tests of a file, one a line.
+pub(crate) fn recorded(path: &Path) -> Result<Vec<Case>, String> {
     let text = fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))?;
     let lines = text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty());
     lines

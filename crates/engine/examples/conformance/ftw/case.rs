@@ -32,6 +32,14 @@ pub(crate) struct Request {
     pub(crate) body: Vec<u8>,
 }
 
+impl Request {
+    /// The value of the first header of a name.
+    pub(crate) fn header(&self, name: &[u8]) -> Option<&[u8]> {
+        let mut named = self.headers.iter().filter(|(own, _)| own.eq_ignore_ascii_case(name));
+        named.next().map(|(_, value)| value.as_slice())
+    }
+}
+
 /// A response as it comes back.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Response {

@@ -24,13 +24,16 @@ impl Written {
         if self.autocomplete && !request.body.is_empty() {
             add(&mut request, b"Content-Type", || FORM.to_vec());
             // What is escaped already stays as it is.
-            if header(&request, b"Content-Type") == Some(FORM)
+            if request.header(b"Content-Type") == Some(FORM)
                 && unescape(&request.body).is_some_and(|plain| plain == request.body)
             {
                 request.body = escape_form(&request.body);
             }
         }
-        if header(&request, b"Content-Type").is_some_and(|kind| kind.starts_with(b"multipart/form-data;")) {
+        if request
+            .header(b"Content-Type")
+            .is_some_and(|kind| kind.starts_with(b"multipart/form-data;"))
+        {
             request.body = with_crlf(&request.body);
         }
         if self.autocomplete {
@@ -45,14 +48,9 @@ impl Written {
     }
 }
 
-fn header<'r>(request: &'r Request, name: &[u8]) -> Option<&'r [u8]> {
-    let mut named = request.headers.iter().filter(|(own, _)| own.eq_ignore_ascii_case(name));
-    named.next().map(|(_, value)| value.as_slice())
-}
-
 /// Adds a header that isn't there.
 fn add(request: &mut Request, name: &[u8], value: impl FnOnce() -> Vec<u8>) {
-    if header(request, name).is_none() {
+    if request.header(name).is_none() {
         request.headers.push((name.to_vec(), value()));
     }
 }

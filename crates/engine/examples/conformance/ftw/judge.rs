@@ -6,7 +6,7 @@ use coraza_engine::transaction::{Connection, Identity, Interrupted, Report, Requ
 use coraza_engine::{MatchedRule, Program};
 use regex_automata::meta::Regex;
 
-use super::case::{Case, Expected, Stage};
+use super::case::{Case, Expected, Request, Response};
 
 /// Runs a test and says how its outcome differs from what is expected; `None` if it is about something that a web server does.
 /// `verbose` adds what was logged.
@@ -14,7 +14,7 @@ pub(crate) fn judge(program: &Arc<Program>, case: &Case, verbose: bool) -> Optio
     let mut differences = Vec::new();
     let mut checked = false;
     for stage in &case.stages {
-        let report = run(program, stage);
+        let report = run(program, stage.port, &stage.request, &stage.response);
         let logged: Vec<&MatchedRule> = report.matched.iter().filter(|rule| rule.log).collect();
         let log: Vec<String> = logged.iter().map(ToString::to_string).collect();
         match case.blocked {
@@ -55,34 +55,35 @@ fn compare(expected: &Expected, logged: &[&MatchedRule], log: &[String], differe
 }
 
 /// One request and its response through all phases.
-fn run(program: &Arc<Program>, stage: &Stage) -> Report {
+pub(crate) fn run(program: &Arc<Program>, port: u16, request: &Request, response: &Response) -> Report {
     let connection = Connection {
         client_address: b"127.0.0.1",
         client_port: 40_000,
         server_address: b"127.0.0.1",
-        server_port: stage.port,
+        server_port: port,
     };
     let transaction = Transaction::new(program, &connection, &Identity::default());
-    phases(transaction, stage)
+    phases(transaction, request, response)
         .unwrap_or_else(|interrupted| interrupted.transaction)
         .log()
 }
 
 fn phases(
     transaction: Transaction<states::Connected>,
-    stage: &Stage,
+    request: &Request,
+    response: &Response,
 ) -> Result<Transaction<states::Logging>, Interrupted> {
     let line = RequestLine {
-        method: &stage.request.method,
-        uri: &stage.request.uri,
-        protocol: &stage.request.version,
+        method: &request.method,
+        uri: &request.uri,
+        protocol: &request.version,
     };
     transaction
-        .request_headers(&line, pairs(&stage.request.headers))?
-        .append(&stage.request.body)?
+        .request_headers(&line, pairs(&request.headers))?
+        .append(&request.body)?
         .request_body()?
-        .response_headers(stage.response.status, b"HTTP/1.1", pairs(&stage.response.headers))?
-        .append(&stage.response.body)?
+        .response_headers(response.status, b"HTTP/1.1", pairs(&response.headers))?
+        .append(&response.body)?
         .response_body()
 }
 

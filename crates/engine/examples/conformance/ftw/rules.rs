@@ -40,6 +40,9 @@ setvar:tx.combined_file_sizes=65535\"";
 const BODIES: &str = "SecRequestBodyAccess On\nSecResponseBodyAccess On\n\
 SecResponseBodyMimeType text/plain text/html text/xml application/json application/octet-stream\n";
 
+/// What the recorded reference was run without: a file, limits that make PCRE lose matches, and what libmodsecurity refuses.
+const LEFT_OUT: [&str; 3] = ["SecUnicodeMapFile", "SecPcre", "SecRequestBodyInMemoryLimit"];
+
 /// The files of a Core Rule Set.
 struct Files {
     /// The recommended configuration of an engine, without rules.
@@ -78,10 +81,9 @@ pub(crate) struct Sources {
 pub(crate) fn sources(folder: &Path, setup: &Setup) -> Result<Sources, String> {
     let found = Files::find(folder)?;
     let recommended = read(&found.recommended)?;
-    // As the recorded reference was run: without the map, and a limit of PCRE's that makes it lose matches.
     let lines = recommended
         .lines()
-        .filter(|line| !line.starts_with("SecUnicodeMapFile") && !line.starts_with("SecPcre"));
+        .filter(|line| !LEFT_OUT.iter().any(|left_out| line.starts_with(left_out)));
     let mut texts = vec![lines.collect::<Vec<_>>().join("\n")];
     texts.push(if setup.blocking {
         "SecRuleEngine On".to_owned()

@@ -1,0 +1,106 @@
+//! The classes of differences, each a row of `DEVIATIONS.md`. No IO.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use coraza_seclang::rules::{Member, Rule, Target, Variable};
+use coraza_seclang::{lower, parse};
+
+use crate::compare::{Difference, Input};
+use crate::suites::ftw::case::Request;
+
+/// A difference that nobody has explained.
+pub(crate) const UNEXPLAINED: &str = "unexplained";
+
+/// What differences are explained by: what rules look at and how they are written.
+pub(crate) struct Classes {
+    /// Rules that look at `REQUEST_BODY`.
+    body: BTreeSet<u64>,
+    /// Rules that are chains.
+    chains: BTreeSet<u64>,
+    /// Rules with a regular expression in which `^` or `$` stands.
+    anchored: BTreeSet<u64>,
+    /// Rules that judge the score that others have added up.
+    scores: BTreeSet<u64>,
+}
+
+impl Classes {
+    /// Those of the rules.
+    pub(crate) fn of(texts: &[String]) -> Self {
+        let parsed: Vec<_> = texts.iter().map(|text| Arc::new(parse(text.as_bytes()))).collect();
+        let (rules, _) = lower(&parsed);
+        let select = |wanted: &dyn Fn(&Rule) -> bool| -> BTreeSet<u64> {
+            let wanted = rules.rules().filter(|rule| wanted(rule));
+            wanted.filter_map(|rule| rule.id.map(|id| id.0)).collect()
+        };
+        let looks_at = |rule: &Rule, variable: &dyn Fn(&Target) -> bool| {
+            let mut targets = rule.members.iter().flat_map(|member| &member.definition.targets);
+            targets.any(variable)
+        };
+        Self {
+            body: select(&|rule| looks_at(rule, &|target| target.variable == Variable::RequestBody)),
+            chains: select(&|rule| rule.members.len() > 1),
+            anchored: select(&|rule| rule.members.iter().any(is_anchored)),
+            scores: select(&|rule| rule.id.is_some_and(|id| [949_110, 959_100, 980_170].contains(&id.0))),
+        }
+    }
+
+    /// The classes that a difference belongs to: one for each rule in it, or more.
+    pub(crate) fn explain(&self, difference: &Difference) -> BTreeSet<&'static str> {
+        let missing = difference.missing.iter().map(|id| (*id, true));
+        let surplus = difference.surplus.iter().map(|id| (*id, false));
+        let classes: BTreeSet<_> = missing
+            .chain(surplus)
+            .filter_map(|(id, missing)| self.class(id, missing, &difference.input))
+            .collect();
+        if classes.is_empty() {
+            // Only a score differs, and nothing says why.
+            return BTreeSet::from([UNEXPLAINED]);
+        }
+        classes
+    }
+
+    /// Why a rule is logged in one engine only; nothing for one that only adds up what others say.
+    fn class(&self, id: u64, missing: bool, input: &Input) -> Option<&'static str> {
+        Some(match id {
+            id if missing && self.body.contains(&id) && !is(input, b"application/x-www-form-urlencoded") => "R2",
+            200_002 | 200_003 if missing && input.request.body.is_empty() => "B19",
+            200_002 | 200_003 | 922_000..=922_999 if is(input, b"multipart/") => "B5",
+            id if self.anchored.contains(&id) && has_line_feed(input) => "P1",
+            id if missing && self.chains.contains(&id) => "R10",
+            _ if !missing && is(input, b"xml") => "B15",
+            id if self.scores.contains(&id) => return None,
+            _ => UNEXPLAINED,
+        })
+    }
+}
+
+/// Whether a line's start or end means something to a rule.
+fn is_anchored(member: &Member) -> bool {
+    let operator = member.definition.operator.as_ref();
+    let pattern = operator.and_then(|operator| operator.pattern());
+    pattern.is_some_and(|pattern| pattern.iter().any(|byte| b"^$".contains(byte)))
+}
+
+/// Whether a value of the request may have more than one line: a line feed as it is, or escaped in some way.
+fn has_line_feed(input: &Input) -> bool {
+    let Request { uri, headers, body, .. } = &input.request;
+    let texts = [uri, body, &input.response.body];
+    let mut texts = texts.into_iter().chain(headers.iter().map(|(_, value)| value));
+    texts.any(|text| {
+        let text = text.to_ascii_lowercase();
+        [b"\n".as_slice(), b"0a", b"\\n", b"&#10", b"newline"]
+            .iter()
+            .any(|feed| text.windows(feed.len()).any(|part| part == *feed))
+    })
+}
+
+/// Whether the request's type of content says this.
+fn is(input: &Input, kind: &[u8]) -> bool {
+    let own = input
+        .request
+        .header(b"content-type")
+        .unwrap_or_default()
+        .to_ascii_lowercase();
+    own.windows(kind.len()).any(|part| part == kind)
+}
