@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use coraza_seclang::rules::{Member, Rule, Target, Variable};
+use coraza_seclang::rules::{Member, OperatorName, Rule, Target, Transformation, Value, Variable};
 use coraza_seclang::{lower, parse};
 
 use crate::compare::{Difference, Input};
@@ -11,6 +11,9 @@ use crate::suites::ftw::case::Request;
 
 /// A difference that nobody has explained.
 pub(crate) const UNEXPLAINED: &str = "unexplained";
+
+/// The rule that logs that a request's body can't be read.
+const REQUEST_BODY_ERROR: u64 = 200_002;
 
 /// What differences are explained by: what rules look at and how they are written.
 pub(crate) struct Classes {
@@ -20,6 +23,10 @@ pub(crate) struct Classes {
     chains: BTreeSet<u64>,
     /// Rules with a regular expression in which `^` or `$` stands.
     anchored: BTreeSet<u64>,
+    /// Rules that see paths without detours.
+    paths: BTreeSet<u64>,
+    /// Rules that look for words.
+    words: BTreeSet<u64>,
     /// Rules that judge the score that others have added up.
     scores: BTreeSet<u64>,
 }
@@ -41,6 +48,8 @@ impl Classes {
             body: select(&|rule| looks_at(rule, &|target| target.variable == Variable::RequestBody)),
             chains: select(&|rule| rule.members.len() > 1),
             anchored: select(&|rule| rule.members.iter().any(is_anchored)),
+            paths: select(&|rule| rule.members.iter().any(normalises_paths)),
+            words: select(&|rule| rule.members.iter().any(looks_for_words)),
             scores: select(&|rule| rule.id.is_some_and(|id| [949_110, 959_100, 980_170].contains(&id.0))),
         }
     }
@@ -51,7 +60,7 @@ impl Classes {
         let surplus = difference.surplus.iter().map(|id| (*id, false));
         let classes: BTreeSet<_> = missing
             .chain(surplus)
-            .filter_map(|(id, missing)| self.class(id, missing, &difference.input))
+            .filter_map(|(id, missing)| self.class(id, missing, difference))
             .collect();
         if classes.is_empty() {
             // Only a score differs, and nothing says why.
@@ -61,12 +70,20 @@ impl Classes {
     }
 
     /// Why a rule is logged in one engine only; nothing for one that only adds up what others say.
-    fn class(&self, id: u64, missing: bool, input: &Input) -> Option<&'static str> {
+    fn class(&self, id: u64, missing: bool, difference: &Difference) -> Option<&'static str> {
+        let Difference { input, theirs, .. } = difference;
+        let multipart = is(input, b"multipart/");
         Some(match id {
             id if missing && self.body.contains(&id) && !is(input, b"application/x-www-form-urlencoded") => "R2",
             200_002 | 200_003 if missing && input.request.body.is_empty() => "B19",
-            200_002 | 200_003 | 922_000..=922_999 if is(input, b"multipart/") => "B5",
+            200_002 | 200_003 | 922_000..=922_999 if multipart => "B5",
+            920_430 if input.request.version.is_empty() => "R32",
+            _ if !missing && multipart && theirs.contains(&REQUEST_BODY_ERROR) => "B0",
+            _ if multipart && has_line_feed(input) => "B3",
+            _ if !missing && is(input, b"json") && input.request.body.contains(&b'[') => "B17",
             id if self.anchored.contains(&id) && has_line_feed(input) => "P1",
+            id if !missing && self.paths.contains(&id) && has(input, b"..") => "T2",
+            id if !missing && self.words.contains(&id) => "O6",
             id if missing && self.chains.contains(&id) => "R10",
             _ if !missing && is(input, b"xml") => "B15",
             id if self.scores.contains(&id) => return None,
@@ -82,16 +99,33 @@ fn is_anchored(member: &Member) -> bool {
     pattern.is_some_and(|pattern| pattern.iter().any(|byte| b"^$".contains(byte)))
 }
 
+fn normalises_paths(member: &Member) -> bool {
+    let mut actions = member.definition.actions.0.iter();
+    actions.any(|action| {
+        let paths = [Transformation::NormalisePath, Transformation::NormalisePathWin];
+        matches!(action.value, Value::Transformation(transformation) if paths.contains(&transformation))
+    })
+}
+
+fn looks_for_words(member: &Member) -> bool {
+    let operator = member.definition.operator.as_ref();
+    operator.is_some_and(|operator| matches!(operator.name, OperatorName::Pm | OperatorName::PmFromFile))
+}
+
 /// Whether a value of the request may have more than one line: a line feed as it is, or escaped in some way.
 fn has_line_feed(input: &Input) -> bool {
+    let feeds = [b"\n".as_slice(), b"0a", b"\\n", b"&#10", b"newline"];
+    feeds.iter().any(|feed| has(input, feed))
+}
+
+/// Whether a text stands in the request or in the response's body, in any case.
+fn has(input: &Input, text: &[u8]) -> bool {
     let Request { uri, headers, body, .. } = &input.request;
-    let texts = [uri, body, &input.response.body];
-    let mut texts = texts.into_iter().chain(headers.iter().map(|(_, value)| value));
-    texts.any(|text| {
-        let text = text.to_ascii_lowercase();
-        [b"\n".as_slice(), b"0a", b"\\n", b"&#10", b"newline"]
-            .iter()
-            .any(|feed| text.windows(feed.len()).any(|part| part == *feed))
+    let places = [uri, body, &input.response.body];
+    let mut places = places.into_iter().chain(headers.iter().map(|(_, value)| value));
+    places.any(|place| {
+        let mut parts = place.windows(text.len());
+        parts.any(|part| part.eq_ignore_ascii_case(text))
     })
 }
 

@@ -25,6 +25,8 @@ pub(crate) struct Input {
 #[derive(Debug)]
 pub(crate) struct Difference {
     pub(crate) input: Input,
+    /// The rules that libmodsecurity logged.
+    pub(crate) theirs: BTreeSet<u64>,
     /// Rules that only libmodsecurity logged.
     pub(crate) missing: BTreeSet<u64>,
     /// Rules that only we did.
@@ -126,5 +128,6 @@ fn compare(program: &Arc<Program>, peer: &LibModSecurity, input: &Input) -> Opti
         input: input.clone(),
         missing: theirs.difference(&ours).copied().collect(),
         surplus: ours.difference(&theirs).copied().collect(),
+        theirs,
     })
 }
