@@ -17,6 +17,7 @@ pub(crate) async fn run() -> Result<()> {
     step("lints", clippy.run()).await?;
     step("generated files", generate::run(&generate::Args { check: true })).await?;
     step("tests", test::run(&test::Args::everything())).await?;
+    step("libmodsecurity", oracle::rules(&oracle::RulesArgs::default())).await?;
     step(
         "libinjection",
         oracle::libinjection(&oracle::LibinjectionArgs::default()),

@@ -56,8 +56,7 @@ enum Command {
     /// Run the vectors of the rule language and ModSecurity's regression cases through the WAF engine
     Vectors(conformance::VectorsArgs),
     /// Compare the WAF engine's verdicts with those of libmodsecurity
-    #[command(subcommand)]
-    Oracle(oracle::Command),
+    Oracle(oracle::OracleArgs),
     /// Look for inputs that the WAF engine can't stand
     Fuzz(fuzz::Args),
     /// What CI runs: formatting, lints, generated files, tests
@@ -98,7 +97,7 @@ async fn run(command: Command) -> Result<()> {
         Command::Bench(args) => bench::run(&args).await,
         Command::Ftw(args) => conformance::ftw(args).await,
         Command::Vectors(args) => conformance::vectors(args).await,
-        Command::Oracle(command) => oracle::run(&command).await,
+        Command::Oracle(args) => oracle::run(&args).await,
         Command::Fuzz(args) => fuzz::run(&args).await,
         Command::Ci => ci::run().await,
     }

@@ -6,7 +6,34 @@ use clap::{Args, Subcommand};
 use crate::program::Program;
 use crate::{tools, workspace};
 
-/// What to compare.
+/// What to compare: if nothing else, the rules that match.
+#[derive(Args)]
+#[command(args_conflicts_with_subcommands = true)]
+pub(crate) struct OracleArgs {
+    #[command(subcommand)]
+    other: Option<Command>,
+    #[command(flatten)]
+    rules: RulesArgs,
+}
+
+/// The rules of the Core Rule Set that match, over its own tests, over recorded traffic where ../shared/data is there, and over generated requests.
+#[derive(Args)]
+pub(crate) struct RulesArgs {
+    /// How many requests to generate
+    #[arg(long, default_value_t = 2000, value_name = "N")]
+    pub(crate) requests: u64,
+    /// What they are generated from: the same seed, the same requests
+    #[arg(long, default_value_t = 1, value_name = "S")]
+    pub(crate) seed: u64,
+    /// Only the sets of requests whose names contain this
+    #[arg(long, default_value = "", value_name = "TEXT")]
+    pub(crate) only: String,
+    /// How many differences of each class to show
+    #[arg(long, default_value_t = 1, value_name = "N")]
+    pub(crate) show: u64,
+}
+
+/// What else can be compared.
 #[derive(Subcommand)]
 pub(crate) enum Command {
     /// detectSQLi and detectXSS against libinjection, over its corpora where ../shared/data is there and over generated inputs
@@ -23,10 +50,44 @@ pub(crate) struct LibinjectionArgs {
     pub(crate) seed: u64,
 }
 
-pub(crate) async fn run(command: &Command) -> Result<()> {
-    match command {
-        Command::Libinjection(args) => libinjection(args).await,
+pub(crate) async fn run(args: &OracleArgs) -> Result<()> {
+    match &args.other {
+        None => rules(&args.rules).await,
+        Some(Command::Libinjection(args)) => libinjection(args).await,
     }
+}
+
+/// The same as the defaults of the command line: what CI compares.
+impl Default for RulesArgs {
+    fn default() -> Self {
+        Self {
+            requests: 2000,
+            seed: 1,
+            only: String::new(),
+            show: 1,
+        }
+    }
+}
+
+pub(crate) async fn rules(args: &RulesArgs) -> Result<()> {
+    let run = workspace::cargo().args([
+        "run",
+        "--quiet",
+        "--package",
+        "coraza-engine",
+        "--example",
+        "oracle",
+        "--",
+    ]);
+    run.arg("--libmodsecurity")
+        .arg(tools::libmodsecurity::provide().await?)
+        .args(["--requests", &args.requests.to_string()])
+        .args(["--seed", &args.seed.to_string()])
+        .args(["--only", &args.only])
+        .args(["--show", &args.show.to_string()])
+        .env("CORAZA_CORE_RULE_SET", tools::core_rule_set().await?)
+        .run()
+        .await
 }
 
 /// The same as the defaults of the command line: what CI compares.
