@@ -1,6 +1,6 @@
 //! One regular expression of a rule: from the text in a `@rx` to a bounded matcher over bytes. No IO.
 //!
-//! Rules are written for PCRE and RE2; this engine matches with finite automata in linear time. [`translate`] rewrites a
+//! Rules are written for PCRE and RE2; this engine matches with finite automata in linear time. A step before rewrites a
 //! pattern into the dialect of `regex-syntax` without changing what it matches, [`Pattern::compile`] refuses what such
 //! automata can't do and what would be too large.
 //!

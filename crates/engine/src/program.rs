@@ -9,6 +9,7 @@ mod patterns;
 mod rule;
 mod scratch;
 mod settings;
+mod sources;
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
@@ -25,6 +26,7 @@ pub(crate) use patterns::{Compiled, PatternId};
 pub(crate) use rule::{Action, Disruptive, Member, Rule, Selector, Target, TargetRemoval};
 pub(crate) use scratch::{Caches, Scratch};
 pub use settings::{BodySettings, Settings};
+pub use sources::RulesError;
 
 /// Where rules find the files that they name: in memory, there is no other place.
 pub trait DataFiles {

@@ -63,6 +63,7 @@ pub(crate) async fn run(args: &Args) -> Result<()> {
         let fuzzing = Program::new(&fuzzer)
             .env("FUZZ_TARGET", target)
             .args([
+                "-verbosity=0",
                 "-timeout=10",
                 "-rss_limit_mb=2048",
                 "-use_value_profile=1",
