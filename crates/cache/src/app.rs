@@ -7,6 +7,7 @@
 //! | `compress` | gzip of what is served uncompressed so far |
 
 use std::io;
+use std::sync::Arc;
 use std::time::Duration;
 
 use coraza_runtime::admin::{self, Routes};
@@ -19,9 +20,10 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::sync::watch;
 
 use crate::args::Args;
-use crate::auth::token_review::{KubeReview, NoCluster};
+use crate::auth::token_review::{KubeReview, NoCluster, plugin_account};
 use crate::auth::{Grants, TokenReviews, Tokens};
 use crate::http::{self, Settings, Timeouts, capacity};
+use crate::pollers::Pollers;
 use crate::subscribe::{self, Held, State};
 use crate::{Store, metrics};
 
@@ -76,11 +78,16 @@ async fn serve(args: &Args) -> Result<(), AppError> {
         .spawn(|| compressor.run())
         .map_err(AppError::Start)?;
     let grants = Grants::default();
-    let (reviews, reviewing) = TokenReviews::new(KubeReview::from_environment().await?);
+    let plugin: Option<Arc<str>> = operator_namespace(args).map(|namespace| plugin_account(&namespace).into());
+    if plugin.is_none() {
+        tracing::warn!("POD_NAMESPACE isn't set: without a controller no token of a plugin is let in");
+    }
+    let (reviews, reviewing) = TokenReviews::new(KubeReview::from_environment(plugin.clone()).await?);
     tokio::spawn(reviewing);
     let authenticate = Tokens {
         grants: grants.clone(),
         reviews,
+        plugin,
     };
 
     let threads = std::thread::available_parallelism().map_err(AppError::Start)?.get();
@@ -96,6 +103,7 @@ async fn serve(args: &Args) -> Result<(), AppError> {
     let sources = metrics::Sources {
         store: store.clone(),
         http: server.gauges(),
+        grants: grants.clone(),
         subscription,
         max_size: args.legacy.cache_max_size,
     };
@@ -118,7 +126,7 @@ async fn serve(args: &Args) -> Result<(), AppError> {
 
     let (signal, watch) = drain::channel();
     tokio::spawn(subscribe::run(
-        subscription_options(args),
+        subscription_options(args, server.gauges().pollers),
         ClientTls::mutual(&args.tls_dir)?,
         Held {
             store: store.clone(),
@@ -151,7 +159,7 @@ async fn serve_admin(address: BindAddress, routes: Routes, drain: &drain::Watch)
     Ok(())
 }
 
-fn subscription_options(args: &Args) -> subscribe::Options {
+fn subscription_options(args: &Args, pollers: Pollers) -> subscribe::Options {
     // In a Pod both are its name; the first is there when the manifest says so, the second unless it has a host's network.
     let names = ["POD_NAME", "HOSTNAME"]
         .into_iter()
@@ -162,7 +170,15 @@ fn subscription_options(args: &Args) -> subscribe::Options {
         replica: named.unwrap_or_else(|| UNNAMED.to_owned()),
         max_ruleset_bytes: args.max_ruleset_bytes,
         plugin_digest: None,
+        pollers,
     }
+}
+
+/// Where the operator runs, and with it this process: as the manifest says, else as every Pod with a ServiceAccount knows.
+fn operator_namespace(args: &Args) -> Option<String> {
+    let mounted = || std::fs::read_to_string("/var/run/secrets/kubernetes.io/serviceaccount/namespace").ok();
+    let namespace = args.pod_namespace.clone().or_else(mounted)?;
+    Some(namespace.trim().to_owned()).filter(|namespace| !namespace.is_empty())
 }
 
 fn settings(args: &Args) -> Settings {

@@ -30,6 +30,9 @@ pub struct Args {
     /// Directory with tls.crt and tls.key to serve RuleSets over TLS; without it they are served in plain.
     #[arg(long, env = "CORAZA_HTTP_TLS_DIR", value_name = "DIRECTORY")]
     pub http_tls_dir: Option<PathBuf>,
+    /// Namespace of the operator, where the ServiceAccount coraza-plugin is; a Pod knows its own.
+    #[arg(long, env = "POD_NAMESPACE", value_name = "NAMESPACE")]
+    pub pod_namespace: Option<String>,
     /// Port on which RuleSets are served.
     #[arg(
         long,
@@ -155,7 +158,7 @@ mod tests {
         let flags = command.get_arguments().filter(|arg| !arg.is_hide_set());
         for (flag, twin) in flags
             .filter_map(|arg| Some((arg.get_long()?, arg.get_env())))
-            .filter(|(flag, _)| !["help", "version"].contains(flag))
+            .filter(|(flag, _)| !["help", "version", "pod-namespace"].contains(flag))
         {
             let expected = format!("CORAZA_{}", flag.replace('-', "_").to_uppercase());
             assert_eq!(twin, Some(expected.as_ref()), "{flag}");

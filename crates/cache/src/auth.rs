@@ -18,6 +18,7 @@ use tokio_util::sync::CancellationToken;
 pub use authenticator::TokenReviews;
 pub use bearer::BearerToken;
 pub use grants::Grants;
+pub use memo::Reviewed;
 pub use tokens::Tokens;
 
 /// Decides whether the bearer of a token may read a RuleSet.
@@ -35,8 +36,8 @@ pub trait Authenticate: Clone + Send + Sync + 'static {
 pub struct Access {
     /// When the token expires.
     pub expires: SystemTime,
-    /// Cancelled when the token is revoked before it expires. A token that only the API server knows is never seen to be
-    /// revoked: it is reviewed again instead.
+    /// Cancelled when the token is revoked before it expires, or is no longer good in the way in which it was. A token that only the API
+    /// server knows is never seen to be revoked: it is reviewed again instead.
     pub revoked: Option<CancellationToken>,
     /// The Engine that the token was issued for, if the controller granted it.
     pub engine: Option<EngineKey>,

@@ -6,11 +6,12 @@
 //! | `GET /rules/{namespace}/{name}` | the revision itself |
 //!
 //! One thread with a runtime of its own for each core, each with its own listening socket: a connection stays on the core that
-//! accepted it, and no request meets a lock that another could hold.
+//! accepted it, and no request meets a lock that another could hold for longer than a look-up takes.
 
 mod body;
 pub mod capacity;
 mod connection;
+mod identity;
 pub mod listen;
 pub mod metrics;
 mod negotiate;
@@ -40,6 +41,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::auth::Authenticate;
+use crate::pollers::Pollers;
 use crate::store::Store;
 use body::SendBody;
 use capacity::{Connections, Permit};
@@ -88,6 +90,8 @@ pub struct Gauges {
     pub requests: metrics::Requests,
     /// Waiting polls.
     pub waiters: Arc<Waiters>,
+    /// Data planes of Engines.
+    pub pollers: Pollers,
     /// Connections.
     pub connections: Arc<Connections>,
 }
@@ -118,6 +122,7 @@ impl Server {
         let gauges = Gauges {
             requests: metrics::Requests::new(threads),
             waiters: Arc::default(),
+            pollers: Pollers::default(),
             connections: Arc::new(Connections::new(settings.max_connections)),
         };
         Ok(Self {
@@ -156,6 +161,7 @@ impl Server {
             store,
             authenticate,
             waiters: self.gauges.waiters,
+            pollers: self.gauges.pollers,
             max_wait: self.settings.max_wait,
             drain: drain.clone(),
             draining: AtomicBool::new(false),

@@ -8,6 +8,7 @@ use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::Registry;
 use tokio::sync::watch;
 
+use crate::auth::Grants;
 use crate::http::Gauges;
 use crate::store::{Store, Usage};
 use crate::subscribe::State;
@@ -19,6 +20,8 @@ pub struct Sources {
     pub store: Store,
     /// Who asks for it.
     pub http: Gauges,
+    /// Who may.
+    pub grants: Grants,
     /// Who says what it should be.
     pub subscription: watch::Receiver<State>,
     /// What the Go operator's flag `--cache-max-size` says; nothing but a metric depends on it.
@@ -41,6 +44,7 @@ impl Collector for Sources {
         let Gauges {
             requests: _,
             waiters,
+            pollers,
             connections,
         } = &self.http;
         let State {
@@ -92,6 +96,16 @@ impl Collector for Sources {
                 "coraza_cache_waiting_polls",
                 "Requests that wait for news",
                 count(waiters.len()),
+            ),
+            (
+                "coraza_cache_pollers",
+                "Data planes that poll with an Engine's token, as far as they are remembered",
+                count(pollers.len()),
+            ),
+            (
+                "coraza_cache_grants",
+                "Tokens that the controller lets in",
+                count(self.grants.len()),
             ),
             (
                 "coraza_cache_connections",
@@ -165,6 +179,7 @@ mod tests {
     use crate::StoreUpdate;
     use crate::http::capacity::Connections;
     use crate::http::metrics::Requests;
+    use crate::pollers::Pollers;
 
     #[test]
     fn exposition() {
@@ -185,6 +200,7 @@ mod tests {
         let gauges = Gauges {
             requests: Requests::new(1),
             waiters: Arc::default(),
+            pollers: Pollers::default(),
             connections: Arc::clone(&connections),
         };
         let address = [10, 0, 0, 1].into();
@@ -207,6 +223,7 @@ mod tests {
             Sources {
                 store,
                 http: gauges,
+                grants: Grants::default(),
                 subscription,
                 max_size: 100 << 20,
             },

@@ -11,14 +11,17 @@ use std::time::{Duration, Instant, SystemTime};
 
 use coraza_proto::convert::decode_response;
 use coraza_proto::intern::Verbatim;
+use coraza_proto::limits::MAX_POLLERS_PER_REPORT;
 use coraza_proto::{Hello, Request};
 use coraza_runtime::backoff::{self, Backoff};
 use coraza_runtime::readiness::Latch;
 use coraza_runtime::{drain, log::chain, tls::ClientTls};
 use tokio::sync::watch;
+use tokio::time::MissedTickBehavior;
 use tonic::{Code, Status};
 use uuid::Uuid;
 
+use crate::pollers::{Pollers, REPORT_INTERVAL};
 use connect::{ConnectError, Stream};
 use fence::Fence;
 use session::{Progress, Refusal, Session};
@@ -40,6 +43,8 @@ pub struct Options {
     pub max_ruleset_bytes: u64,
     /// SHA-256 of the plugin file that it serves, if it serves one.
     pub plugin_digest: Option<[u8; 32]>,
+    /// Who polls it: the controller is told.
+    pub pollers: Pollers,
 }
 
 /// What others may know of the subscription: for metrics, and for who may read while there is none.
@@ -83,7 +88,7 @@ impl Ended {
     }
 }
 
-/// Keeps `held` at what the leading controller publishes, until the drain starts.
+/// Keeps `held` at what the leading controller publishes, and it up to date on who polls, until the drain starts.
 ///
 /// `ready` is set at the first complete snapshot, and stays set: what was good stays served. `state` follows the subscription.
 pub async fn run(
@@ -137,6 +142,7 @@ impl Subscriber {
         for address in address::resolve(&self.options.addresses).await {
             let streams = self.state.borrow().streams;
             let ended = self.follow(address).await;
+            self.held.grants.incomplete();
             self.state.send_modify(|state| state.connected = None);
             match ended {
                 Err(ended) if ended.is_expected() => tracing::debug!(%address, error = chain(&ended), "not subscribed"),
@@ -178,13 +184,20 @@ impl Subscriber {
         mut stream: Stream,
         mut session: Session,
     ) -> Result<std::convert::Infallible, Ended> {
+        let mut report = tokio::time::interval(REPORT_INTERVAL);
+        report.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        self.options.pollers.report_anew();
         loop {
-            let message = stream
-                .responses
-                .message()
-                .await
-                .map_err(|status| Ended::Stream(Box::new(status)))?;
-            let message = message.ok_or(Ended::Closed)?;
+            let message = tokio::select! {
+                message = stream.responses.message() => message,
+                _ = report.tick() => {
+                    self.report(&stream, session.progress());
+                    continue;
+                }
+            };
+            let message = message
+                .map_err(|status| Ended::Stream(Box::new(status)))?
+                .ok_or(Ended::Closed)?;
             let (held, before) = (self.held.clone(), session.progress());
             // Decoding, hashing and encoding a RuleSet take milliseconds that belong to others on this thread.
             let (heard_by, replies) = tokio::task::spawn_blocking(move || {
@@ -205,6 +218,19 @@ impl Subscriber {
                 if stream.requests.send((&reply).into()).await.is_err() {
                     return Err(Ended::Closed);
                 }
+            }
+        }
+    }
+
+    /// Tells an obeyed controller who polls, if the stream has room: replies go first.
+    fn report(&self, stream: &Stream, progress: Progress) {
+        if progress == Progress::Greeting {
+            return;
+        }
+        if let Ok(room) = stream.requests.try_reserve() {
+            let pollers = self.options.pollers.due(MAX_POLLERS_PER_REPORT, Instant::now());
+            if !pollers.is_empty() {
+                room.send((&Request::Report(pollers)).into());
             }
         }
     }

@@ -7,15 +7,18 @@ use std::fs;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use coraza_cache::Store;
 use coraza_cache::auth::Grants;
+use coraza_cache::pollers::{Identity, Pollers};
 use coraza_cache::subscribe::{self, Held, Options, State};
 use coraza_controller::publish::{self, Publisher};
 use coraza_proto::v1alpha1::{self, SubscribeRequest, SubscribeResponse, subscribe_request};
 use coraza_proto::{CACHE_IDENTITY, CONTROLLER_IDENTITY};
-use coraza_ruleset::{Content, Revision, RuleSetKey, RulesText};
+use coraza_ruleset::{
+    Content, EngineKey, Grant, Revision, RevisionTag, RuleSetKey, RulesText, Running, Timestamp, TokenDigest,
+};
 use coraza_runtime::drain;
 use coraza_runtime::readiness::{Latch, Readiness};
 use coraza_runtime::tls::{ClientTls, ServerTls};
@@ -116,6 +119,8 @@ fn key(name: &str) -> RuleSetKey {
 /// A cache that subscribes.
 struct Cache {
     store: Store,
+    grants: Grants,
+    pollers: Pollers,
     ready: Latch,
     state: watch::Receiver<State>,
     _drain: drain::Signal,
@@ -123,7 +128,7 @@ struct Cache {
 
 impl Cache {
     fn start(files: &Path, addresses: &[SocketAddr]) -> Self {
-        let store = Store::new().0;
+        let (store, grants, pollers) = (Store::new().0, Grants::default(), Pollers::default());
         let ready = Readiness::default().latch("snapshot");
         let (sender, state) = watch::channel(State::default());
         let (signal, watch) = drain::channel();
@@ -135,6 +140,7 @@ impl Cache {
             replica: "cache-0".into(),
             max_ruleset_bytes: LIMIT,
             plugin_digest: None,
+            pollers: pollers.clone(),
         };
         let tls = ClientTls::mutual(files).expect("good files");
         tokio::spawn(subscribe::run(
@@ -142,7 +148,7 @@ impl Cache {
             tls,
             Held {
                 store: store.clone(),
-                grants: Grants::default(),
+                grants: grants.clone(),
             },
             ready.clone(),
             sender,
@@ -150,6 +156,8 @@ impl Cache {
         ));
         Self {
             store,
+            grants,
+            pollers,
             ready,
             state,
             _drain: signal,
@@ -377,4 +385,78 @@ async fn a_cache_that_reads_nothing_delays_nobody() {
         .find(|cache| cache.replica == "silent");
     assert!(silent_state.expect("still subscribed").in_flight <= 3);
     drop(silent);
+}
+
+fn grant(token: &str) -> Grant {
+    Grant {
+        token: TokenDigest::of(token),
+        expires: Timestamp::from_unix_nanos(u64::MAX),
+        key: key("a"),
+        engine: EngineKey::new("default", "waf", "1").expect("an engine"),
+    }
+}
+
+#[tokio::test]
+async fn a_token_is_acknowledged_by_every_cache_and_revoked_at_all_of_them() {
+    let ca = authority();
+    let files = certificate(CACHE_IDENTITY, &ca, &ca);
+    let controller = Controller::leading(&ca).await;
+    let publisher = &controller.publisher;
+    publisher.grant(grant("1"));
+    let soon = Duration::from_millis(10);
+    assert!(
+        !publisher.acknowledged(&grant("1").token, soon).await,
+        "there is no cache"
+    );
+    let mut caches: Vec<_> = (0..3)
+        .map(|_| Cache::start(files.path(), &[controller.address]))
+        .collect();
+    for cache in &mut caches {
+        cache.until(|_, state| state.complete).await;
+    }
+    assert!(publisher.acknowledged(&grant("1").token, NEVER).await);
+    publisher.grant(grant("2"));
+    assert!(publisher.acknowledged(&grant("2").token, NEVER).await);
+    assert!(!publisher.acknowledged(&grant("3").token, soon).await);
+    publisher.revoke(&grant("1").token);
+    for cache in &mut caches {
+        let grants = cache.grants.clone();
+        cache.until(move |_, _| grants.held() == [grant("2")]).await;
+    }
+}
+
+#[tokio::test]
+async fn a_new_leader_is_told_of_every_poller_and_then_of_changes() {
+    let ca = authority();
+    let files = certificate(CACHE_IDENTITY, &ca, &ca);
+    let (first, second) = (Controller::leading(&ca).await, Controller::start(&ca).await);
+    let cache = Cache::start(files.path(), &[first.address, second.address]);
+    let engine = grant("1").engine;
+    let until_told = async |publisher: &Publisher, expected: Running| {
+        let mut changes = Box::pin(publisher.poller_changes());
+        while publisher.pollers(&engine).first().map(|poller| poller.running) != Some(expected) {
+            let changed = tokio::time::timeout(NEVER, changes.next()).await.expect("in time");
+            assert_eq!(changed.as_ref(), Some(&engine));
+        }
+    };
+    let revision = |nanos| {
+        Running::Revision(RevisionTag {
+            timestamp: Timestamp::from_unix_nanos(nanos),
+            uuid: uuid::Uuid::from_u128(1),
+        })
+    };
+    let saw = |running| {
+        cache
+            .pollers
+            .saw(&engine, Identity::Pod("gateway-0"), running, Instant::now())
+    };
+    saw(revision(1));
+    until_told(&first.publisher, revision(1)).await;
+    first.publisher.lead(None);
+    second.publisher.lead(Some(2));
+    second.publisher.open();
+    second.publisher.open_grants();
+    until_told(&second.publisher, revision(1)).await;
+    saw(revision(2));
+    until_told(&second.publisher, revision(2)).await;
 }

@@ -1,4 +1,4 @@
-//! `TokenReviews`: authentication by the API server, asked as rarely as may be. Claims first, then the memo, then a review.
+//! `TokenReviews`: what the API server says of a token, asked as rarely as may be. The memo first, then the claims, then a review.
 //!
 //! Reviews are made by one task on the control runtime, so that no thread which serves requests ever opens a connection.
 
@@ -6,22 +6,22 @@ use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
 use arc_swap::ArcSwap;
-use coraza_ruleset::{RuleSetKey, TokenDigest};
+use coraza_ruleset::RuleSetKey;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 
 use super::claims::Claims;
-use super::memo::{Memo, Subject, Verdict};
+use super::memo::{Memo, Reviewed, Subject, Verdict};
 use super::review::{Decision, Reviews};
 use super::token_review::Review;
-use super::{Access, Authenticate, BearerToken, Refusal};
+use super::{BearerToken, Refusal};
 
 /// How many verdicts are remembered: ten times the gateway pods of a large cluster, at some 200 bytes each.
 const MEMO_CAPACITY: usize = 10_000;
 /// How many requests may wait to be looked at. At 20 reviews a second more would wait in vain.
 const QUEUE: usize = 1_024;
 
-/// Authenticates ServiceAccount tokens by TokenReview. Cheap to clone.
+/// Has ServiceAccount tokens reviewed. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct TokenReviews {
     /// Read by every request without a lock. It is copied to be changed, which the rate of reviews makes rare.
@@ -48,7 +48,7 @@ impl std::fmt::Debug for Secret {
 }
 
 impl TokenReviews {
-    /// An authenticator and the task that makes its reviews, which must be spawned and ends with the last clone.
+    /// The reviews and the task that makes them, which must be spawned and ends with the last clone.
     pub fn new(review: impl Review) -> (Self, impl Future<Output = ()> + Send) {
         let (queue, requests) = mpsc::channel(QUEUE);
         let memo = Arc::new(ArcSwap::from_pointee(Memo::new(MEMO_CAPACITY)));
@@ -61,20 +61,13 @@ impl TokenReviews {
         )
     }
 
-    /// Forgets what is known about a token that was revoked: it is reviewed anew.
-    pub fn forget(&self, digest: &TokenDigest) {
-        self.memo.rcu(|memo| {
-            let mut memo = Memo::clone(memo);
-            memo.forget(digest);
-            memo
-        });
-    }
-}
-
-impl Authenticate for TokenReviews {
-    async fn authenticate(&self, token: &BearerToken<'_>, key: &RuleSetKey) -> Verdict {
+    /// What the API server says of `token` as a key to `key`, now or a short while ago.
+    ///
+    /// # Errors
+    /// [`Refusal`] if it opens nothing, or nobody can be asked.
+    pub async fn review(&self, token: &BearerToken<'_>, key: &RuleSetKey) -> Result<Reviewed, Refusal> {
         let subject = (token.digest(), key.clone());
-        let remembered = self.memo.load().get(&subject, Instant::now()).cloned();
+        let remembered = self.memo.load().get(&subject, Instant::now()).copied();
         if let Some(verdict) = remembered {
             return verdict.and_then(still_valid);
         }
@@ -93,9 +86,9 @@ impl Authenticate for TokenReviews {
 }
 
 /// The memo's clock and the token's are different ones: when the second is set forward, the token may end before the memo.
-fn still_valid(access: Access) -> Verdict {
-    if access.expires > SystemTime::now() {
-        Ok(access)
+fn still_valid(reviewed: Reviewed) -> Verdict {
+    if reviewed.expires > SystemTime::now() {
+        Ok(reviewed)
     } else {
         Err(Refusal::Expired)
     }
@@ -110,7 +103,7 @@ async fn serve_reviews(review: impl Review, memo: Arc<ArcSwap<Memo>>, mut reques
                 let Some(Request { subject, secret, expires, reply }) = request else { return };
                 // It may have been answered while this request was in the queue.
                 if let Some(verdict) = memo.load().get(&subject, Instant::now()) {
-                    let _ = reply.send(verdict.clone());
+                    let _ = reply.send(*verdict);
                     continue;
                 }
                 match reviews.request(&subject, reply, Instant::now()) {
@@ -121,7 +114,7 @@ async fn serve_reviews(review: impl Review, memo: Arc<ArcSwap<Memo>>, mut reques
                             // A task of its own: if it panics, whoever waits for its verdict must not wait for ever.
                             let asked = tokio::spawn(async move { review.review(secret.0, key).await });
                             let verdict = asked.await.unwrap_or(Err(Refusal::Unavailable));
-                            (subject, verdict.map(|()| Access { expires, revoked: None, engine: None }))
+                            (subject, verdict.map(|bearer| Reviewed { expires, bearer }))
                         });
                     }
                     Decision::Join => {}
@@ -133,12 +126,12 @@ async fn serve_reviews(review: impl Review, memo: Arc<ArcSwap<Memo>>, mut reques
             Some(Ok((subject, verdict))) = running.join_next() => {
                 memo.rcu(|memo| {
                     let mut memo = Memo::clone(memo);
-                    memo.insert(subject.clone(), verdict.clone(), Instant::now(), SystemTime::now());
+                    memo.insert(subject.clone(), verdict, Instant::now(), SystemTime::now());
                     memo
                 });
                 for waiter in reviews.finish(&subject) {
                     // Who no longer waits has gone away.
-                    let _ = waiter.send(verdict.clone());
+                    let _ = waiter.send(verdict);
                 }
             }
         }
@@ -148,6 +141,7 @@ async fn serve_reviews(review: impl Review, memo: Arc<ArcSwap<Memo>>, mut reques
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::auth::token_review::Bearer;
     use base64::engine::general_purpose::URL_SAFE_NO_PAD;
     use base64::prelude::Engine as _;
     use std::sync::atomic::{AtomicUsize, Ordering};
@@ -160,12 +154,12 @@ mod tests {
     }
 
     impl Review for Scripted {
-        async fn review(&self, token: String, _key: RuleSetKey) -> Result<(), Refusal> {
+        async fn review(&self, token: String, _key: RuleSetKey) -> Result<Bearer, Refusal> {
             self.calls.fetch_add(1, Ordering::SeqCst);
             tokio::task::yield_now().await;
             assert!(!token.ends_with(".fatal"), "scripted");
             if token.ends_with(".good") {
-                Ok(())
+                Ok(Bearer::Account)
             } else {
                 Err(Refusal::Unknown)
             }
@@ -179,7 +173,7 @@ mod tests {
 
     async fn ask(reviews: &TokenReviews, token: &str) -> Result<(), Refusal> {
         let key = RuleSetKey::new("team", "crs").expect("key");
-        reviews.authenticate(&BearerToken::new(token), &key).await.map(|_| ())
+        reviews.review(&BearerToken::new(token), &key).await.map(|_| ())
     }
 
     #[tokio::test]
@@ -195,9 +189,6 @@ mod tests {
             (Ok(()), Err(Refusal::Unknown))
         );
         assert_eq!(server.calls.load(Ordering::SeqCst), 2);
-        reviews.forget(&TokenDigest::of(good.as_bytes()));
-        assert_eq!(ask(&reviews, &good).await, Ok(()));
-        assert_eq!(server.calls.load(Ordering::SeqCst), 3);
         drop(reviews);
         task.await.expect("ends with the last handle");
     }
@@ -209,7 +200,7 @@ mod tests {
         tokio::spawn(task);
         assert_eq!(ask(&reviews, "garbage").await, Err(Refusal::Malformed));
         let key = RuleSetKey::new("team", "other").expect("key");
-        let other = reviews.authenticate(&BearerToken::new(&token(1, "good")), &key).await;
+        let other = reviews.review(&BearerToken::new(&token(1, "good")), &key).await;
         assert_eq!(other.map(|_| ()), Err(Refusal::OtherAudience));
         assert_eq!(server.calls.load(Ordering::SeqCst), 0);
     }

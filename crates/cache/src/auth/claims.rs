@@ -17,6 +17,9 @@ pub(super) struct Claims {
     aud: Audience,
     /// Seconds since the Unix epoch; some issuers write fractions.
     exp: Option<f64>,
+    /// Whose token it says it is.
+    #[serde(default)]
+    sub: Option<String>,
 }
 
 /// One audience or several (RFC 7519, 4.1.3).
@@ -48,6 +51,11 @@ impl Claims {
         };
         let claims = URL_SAFE_NO_PAD.decode(claims).map_err(|_| Refusal::Malformed)?;
         serde_json::from_slice(&claims).map_err(|_| Refusal::Malformed)
+    }
+
+    /// Whether it says that it is this user's.
+    pub(super) fn is_of(&self, user: &str) -> bool {
+        self.sub.as_deref() == Some(user)
     }
 
     /// When the token expires, if it may be good for `audience` now.

@@ -1,7 +1,7 @@
 //! `Grants`: the tokens that the controller lets in. One hash look-up, and nobody is asked. Pure: the clock comes in as a value.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use arc_swap::ArcSwap;
@@ -15,17 +15,19 @@ use super::{Access, Refusal};
 type Snapshot = HashMap<TokenDigest, Arc<Granted>>;
 
 /// The tokens that are let in. A clone is another handle on the same ones.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct Grants {
     shared: Arc<Shared>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Shared {
     /// Read by every request without a lock, copied to be changed.
     snapshot: ArcSwap<Snapshot>,
     /// Held by whoever changes the snapshot. A standard mutex is right: nothing awaits under it.
     writer: Mutex<()>,
+    /// Present while nobody says what is granted: cancelled when somebody does.
+    alone: Mutex<Option<CancellationToken>>,
 }
 
 #[derive(Debug)]
@@ -40,6 +42,21 @@ struct Granted {
 #[error("{count} grants would be held, and {MAX_GRANTS} is the most")]
 pub struct TooMany {
     count: usize,
+}
+
+impl Default for Grants {
+    /// No grants, and nobody who says whether there should be.
+    fn default() -> Self {
+        let alone = Mutex::new(Some(CancellationToken::new()));
+        let shared = Shared {
+            snapshot: ArcSwap::default(),
+            writer: Mutex::default(),
+            alone,
+        };
+        Self {
+            shared: Arc::new(shared),
+        }
+    }
 }
 
 impl Grants {
@@ -83,8 +100,29 @@ impl Grants {
         gone.iter().for_each(|granted| granted.revoked.cancel());
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, ()> {
+    fn lock(&self) -> MutexGuard<'_, ()> {
         self.shared.writer.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A controller has said all that is granted and says what changes: whoever is not granted is not let in.
+    pub fn complete(&self) {
+        if let Some(alone) = self.alone_slot().take() {
+            alone.cancel();
+        }
+    }
+
+    /// Nobody says any more what is granted.
+    pub fn incomplete(&self) {
+        self.alone_slot().get_or_insert_default();
+    }
+
+    /// While nobody says what is granted: what is cancelled when somebody does.
+    pub(super) fn alone(&self) -> Option<CancellationToken> {
+        self.alone_slot().clone()
+    }
+
+    fn alone_slot(&self) -> MutexGuard<'_, Option<CancellationToken>> {
+        self.shared.alone.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Whether the token opens the RuleSet; nothing if it was never granted, or no longer is. Takes no lock.

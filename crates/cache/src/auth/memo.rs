@@ -5,7 +5,8 @@ use std::time::{Duration, Instant, SystemTime};
 
 use coraza_ruleset::{RuleSetKey, TokenDigest};
 
-use super::{Access, Refusal};
+use super::Refusal;
+use super::token_review::Bearer;
 
 /// How long a good token is believed without another look: as long as its revocation may go unseen.
 const MAX_SUCCESS: Duration = Duration::from_secs(60);
@@ -15,7 +16,16 @@ const FAILURE: Duration = Duration::from_secs(5);
 /// Which token for which RuleSet. A token may have several audiences.
 pub(super) type Subject = (TokenDigest, RuleSetKey);
 /// What a review found.
-pub(super) type Verdict = Result<Access, Refusal>;
+pub(super) type Verdict = Result<Reviewed, Refusal>;
+
+/// A token that the API server knows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Reviewed {
+    /// When it expires.
+    pub expires: SystemTime,
+    /// Whose it is.
+    pub bearer: Bearer,
+}
 
 /// A bounded memory of verdicts, each for its time.
 #[derive(Debug, Clone)]
@@ -58,11 +68,6 @@ impl Memo {
         self.verdicts.insert(subject, Remembered { verdict, until });
     }
 
-    /// Forgets every verdict on this token.
-    pub(super) fn forget(&mut self, digest: &TokenDigest) {
-        self.verdicts.retain(|(token, _), _| token != digest);
-    }
-
     fn make_room(&mut self, now: Instant) {
         self.verdicts.retain(|_, remembered| now < remembered.until);
         if self.verdicts.len() < self.capacity {
@@ -78,7 +83,13 @@ impl Memo {
 /// How long a verdict holds, if at all: that the API server couldn't be asked says nothing about the token.
 fn lifetime(verdict: &Verdict, wall: SystemTime) -> Option<Duration> {
     match verdict {
-        Ok(access) => Some(access.expires.duration_since(wall).unwrap_or_default().min(MAX_SUCCESS)),
+        Ok(reviewed) => Some(
+            reviewed
+                .expires
+                .duration_since(wall)
+                .unwrap_or_default()
+                .min(MAX_SUCCESS),
+        ),
         Err(Refusal::Exhausted { .. } | Refusal::Unavailable) => None,
         Err(_) => Some(FAILURE),
     }
@@ -94,10 +105,9 @@ mod tests {
     }
 
     fn access(expires_in: u64, wall: SystemTime) -> Verdict {
-        Ok(Access {
+        Ok(Reviewed {
             expires: wall + Duration::from_secs(expires_in),
-            revoked: None,
-            engine: None,
+            bearer: Bearer::Account,
         })
     }
 
@@ -119,24 +129,11 @@ mod tests {
             ),
         ] {
             let mut memo = Memo::new(1);
-            memo.insert(subject(0), verdict.clone(), start, wall);
+            memo.insert(subject(0), verdict, start, wall);
             let at = |millis: u64| memo.get(&subject(0), start + Duration::from_millis(millis)).is_some();
             assert!(!at(holds * 1_000), "{verdict:?}");
             assert_eq!(at((holds * 1_000).saturating_sub(1)), holds > 0, "{verdict:?}");
         }
-    }
-
-    #[test]
-    fn a_revoked_token_is_forgotten_for_every_ruleset() {
-        let (now, wall) = (Instant::now(), SystemTime::now());
-        let other = (TokenDigest::of([0]), RuleSetKey::new("team", "other").expect("key"));
-        let mut memo = Memo::new(9);
-        for subject in [subject(0), other.clone(), subject(1)] {
-            memo.insert(subject, access(60, wall), now, wall);
-        }
-        memo.forget(&TokenDigest::of([0]));
-        assert!(memo.get(&subject(0), now).is_none() && memo.get(&other, now).is_none());
-        assert!(memo.get(&subject(1), now).is_some());
     }
 
     proptest! {

@@ -1,6 +1,7 @@
 //! The TokenReview call: the one place of the cache that speaks to the Kubernetes API.
 
 use std::future::Future;
+use std::sync::Arc;
 use std::time::Duration;
 
 use coraza_ruleset::RuleSetKey;
@@ -9,18 +10,39 @@ use kube::api::{Api, PostParams};
 
 use super::Refusal;
 
+/// What the user names of ServiceAccounts begin with.
+const USER_PREFIX: &str = "system:serviceaccount:";
 /// How long a review may take: pollers give up after 2 s, but the next one profits from the answer.
 const TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Whoever can verify a token.
 pub trait Review: Clone + Send + Sync + 'static {
     /// Whether `token` opens `key`.
-    fn review(&self, token: String, key: RuleSetKey) -> impl Future<Output = Result<(), Refusal>> + Send;
+    fn review(&self, token: String, key: RuleSetKey) -> impl Future<Output = Result<Bearer, Refusal>> + Send;
+}
+
+/// Whose a token is that opens a RuleSet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Bearer {
+    /// A ServiceAccount of the RuleSet's namespace.
+    Account,
+    /// The one ServiceAccount whose tokens the controller gives to the plugins, which is in the operator's namespace: its tokens are good
+    /// by a grant, and by a review only while there is nobody to grant them.
+    Plugin,
+}
+
+/// The user name of the plugins' ServiceAccount, when the operator runs in this namespace.
+#[must_use]
+pub fn plugin_account(namespace: &str) -> String {
+    format!("{USER_PREFIX}{namespace}:coraza-plugin")
 }
 
 /// Asks the API server.
 #[derive(Clone)]
-pub struct KubeReview(Api<TokenReview>);
+pub struct KubeReview {
+    api: Api<TokenReview>,
+    plugin: Option<Arc<str>>,
+}
 
 impl std::fmt::Debug for KubeReview {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -29,15 +51,17 @@ impl std::fmt::Debug for KubeReview {
 }
 
 impl KubeReview {
-    /// Finds the cluster as every Kubernetes client does: `KUBECONFIG`, else the pod's own ServiceAccount.
+    /// Finds the cluster as every Kubernetes client does: `KUBECONFIG`, else the pod's own ServiceAccount. `plugin` is the
+    /// [`plugin_account`], where it is known.
     ///
     /// # Errors
     /// [`NoCluster`] if neither leads to one.
-    pub async fn from_environment() -> Result<Self, NoCluster> {
+    pub async fn from_environment(plugin: Option<Arc<str>>) -> Result<Self, NoCluster> {
         let client = kube::Client::try_default().await.map_err(|source| NoCluster {
             source: Box::new(source),
         })?;
-        Ok(Self(Api::all(client)))
+        let api = Api::all(client);
+        Ok(Self { api, plugin })
     }
 }
 
@@ -50,7 +74,7 @@ pub struct NoCluster {
 }
 
 impl Review for KubeReview {
-    async fn review(&self, token: String, key: RuleSetKey) -> Result<(), Refusal> {
+    async fn review(&self, token: String, key: RuleSetKey) -> Result<Bearer, Refusal> {
         let spec = TokenReviewSpec {
             audiences: Some(vec![key.audience()]),
             token: Some(token),
@@ -60,8 +84,8 @@ impl Review for KubeReview {
             ..TokenReview::default()
         };
         let params = PostParams::default();
-        match tokio::time::timeout(TIMEOUT, self.0.create(&params, &review)).await {
-            Ok(Ok(review)) => judge(&review.status.unwrap_or_default(), &key),
+        match tokio::time::timeout(TIMEOUT, self.api.create(&params, &review)).await {
+            Ok(Ok(review)) => judge(&review.status.unwrap_or_default(), &key, self.plugin.as_deref()),
             // What kube says names neither the token nor the request's body.
             Ok(Err(error)) => {
                 tracing::warn!(%key, error = %coraza_runtime::log::chain(&error), "failed to review a token");
@@ -76,8 +100,8 @@ impl Review for KubeReview {
 }
 
 /// Whether the API server's answer opens `key`: the token is good, *for the RuleSet's audience*, which an API server that
-/// knows no audiences doesn't return, and is of a ServiceAccount in the RuleSet's namespace.
-fn judge(status: &TokenReviewStatus, key: &RuleSetKey) -> Result<(), Refusal> {
+/// knows no audiences doesn't return, and is of a ServiceAccount in the RuleSet's namespace, or of the plugins' own.
+fn judge(status: &TokenReviewStatus, key: &RuleSetKey, plugin: Option<&str>) -> Result<Bearer, Refusal> {
     if status.authenticated != Some(true) {
         return Err(Refusal::Unknown);
     }
@@ -86,13 +110,16 @@ fn judge(status: &TokenReviewStatus, key: &RuleSetKey) -> Result<(), Refusal> {
         return Err(Refusal::OtherAudience);
     }
     let username = status.user.as_ref().and_then(|user| user.username.as_deref());
+    if username.is_some() && username == plugin {
+        return Ok(Bearer::Plugin);
+    }
     let namespace = username
-        .and_then(|username| username.strip_prefix("system:serviceaccount:"))
+        .and_then(|username| username.strip_prefix(USER_PREFIX))
         .and_then(|account| account.split_once(':'))
         .filter(|(_, name)| !name.is_empty())
         .map(|(namespace, _)| namespace);
     if namespace == Some(key.namespace()) {
-        Ok(())
+        Ok(Bearer::Account)
     } else {
         Err(Refusal::OtherNamespace)
     }
@@ -112,13 +139,13 @@ mod tests {
                 Some(true),
                 Some(vec![right]),
                 Some("system:serviceaccount:team:gateway"),
-                Ok(()),
+                Ok(Bearer::Account),
             ),
             (
                 Some(true),
                 Some(vec![other, right]),
                 Some("system:serviceaccount:team:gateway"),
-                Ok(()),
+                Ok(Bearer::Account),
             ),
             (
                 Some(false),
@@ -163,6 +190,24 @@ mod tests {
                 Some("team"),
                 Err(Refusal::OtherNamespace),
             ),
+            (
+                Some(true),
+                Some(vec![right]),
+                Some("system:serviceaccount:operator:coraza-plugin"),
+                Ok(Bearer::Plugin),
+            ),
+            (
+                Some(true),
+                Some(vec![right]),
+                Some("system:serviceaccount:operator:other"),
+                Err(Refusal::OtherNamespace),
+            ),
+            (
+                Some(true),
+                Some(vec![other]),
+                Some("system:serviceaccount:operator:coraza-plugin"),
+                Err(Refusal::OtherAudience),
+            ),
             (Some(true), Some(vec![right]), None, Err(Refusal::OtherNamespace)),
         ] {
             let status = TokenReviewStatus {
@@ -177,10 +222,32 @@ mod tests {
                 error: None,
             };
             assert_eq!(
-                judge(&status, &key),
+                judge(&status, &key, Some(&plugin_account("operator"))),
                 expected,
                 "{authenticated:?} {audiences:?} {username:?}"
             );
+        }
+    }
+
+    #[test]
+    fn where_the_plugins_account_is_not_known_its_tokens_are_like_any_other() {
+        let username = "system:serviceaccount:operator:coraza-plugin";
+        let status = TokenReviewStatus {
+            authenticated: Some(true),
+            audiences: Some(vec!["coraza-cache:team/crs".into(), "coraza-cache:operator/crs".into()]),
+            user: Some(UserInfo {
+                username: Some(username.into()),
+                ..UserInfo::default()
+            }),
+            error: None,
+        };
+        for (namespace, plugin, expected) in [
+            ("team", None, Err(Refusal::OtherNamespace)),
+            ("operator", None, Ok(Bearer::Account)),
+            ("operator", Some(username), Ok(Bearer::Plugin)),
+        ] {
+            let key = RuleSetKey::new(namespace, "crs").expect("key");
+            assert_eq!(judge(&status, &key, plugin), expected, "{namespace} {plugin:?}");
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use coraza_ruleset::Revision;
+use coraza_ruleset::{Revision, RevisionTag};
 use http::header::{ACCEPT_ENCODING, HeaderMap, HeaderName, HeaderValue, IF_NONE_MATCH};
 
 /// RFC 7240; not among the names that `http` knows.
@@ -53,7 +53,9 @@ pub(super) fn has_latest(headers: &HeaderMap, etag: &HeaderValue, revision: &Rev
         "*" => true,
         tag => opaque(tag).is_some_and(|tag| {
             Some(tag) == etag.to_str().ok().and_then(opaque)
-                || timestamp(tag).is_some_and(|theirs| theirs > revision.timestamp.unix_nanos())
+                || tag
+                    .parse()
+                    .is_ok_and(|theirs: RevisionTag| theirs.timestamp > revision.timestamp)
         }),
     })
 }
@@ -102,10 +104,9 @@ fn opaque(tag: &str) -> Option<&str> {
         .strip_suffix('"')
 }
 
-/// The nanoseconds in one of our own tags.
-fn timestamp(opaque: &str) -> Option<u64> {
-    let (nanos, uuid) = opaque.split_once('-')?;
-    (uuid.len() == 36).then(|| nanos.parse().ok())?
+/// The revision that an entity tag of ours names.
+pub(super) fn tag(etag: &HeaderValue) -> Option<RevisionTag> {
+    opaque(etag.to_str().ok()?)?.parse().ok()
 }
 
 #[cfg(test)]

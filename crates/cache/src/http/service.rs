@@ -6,16 +6,19 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 
+use coraza_ruleset::Running;
 use coraza_runtime::drain;
-use http::header::{CONNECTION, HeaderMap, HeaderValue};
+use http::header::{CONNECTION, ETAG, HeaderMap, HeaderValue};
 use http::{Request, Response};
 use hyper::body::Body;
+use tokio_util::sync::CancellationToken;
 
 use super::respond::{self, HttpError};
 use super::route::{self, Resource, Route};
 use super::wait::{Ticket, Waiters};
-use super::{metrics, negotiate};
+use super::{identity, metrics, negotiate};
 use crate::auth::{Access, Authenticate, BearerToken, Refusal};
+use crate::pollers::{Identity, Pollers};
 use crate::store::{Entry, Pieces, Store};
 
 /// What requests are answered from.
@@ -24,6 +27,7 @@ pub(super) struct Service<A> {
     pub(super) store: Store,
     pub(super) authenticate: A,
     pub(super) waiters: Arc<Waiters>,
+    pub(super) pollers: Pollers,
     /// The longest wait that is granted.
     pub(super) max_wait: Duration,
     pub(super) drain: drain::Watch,
@@ -37,6 +41,8 @@ enum News {
     Changed,
     /// There are none: the time is over, or the process ends.
     None,
+    /// The token was revoked or has expired, or was good only while nobody could say what is granted.
+    TokenEnded,
 }
 
 impl<A: Authenticate> Service<A> {
@@ -84,13 +90,17 @@ impl<A: Authenticate> Service<A> {
             return Err(HttpError::Body);
         }
         let headers = request.headers();
-        let access = self
-            .authenticate
-            .authenticate(&BearerToken::of(headers)?, &route.key)
-            .await?;
+        let token = BearerToken::of(headers)?;
+        let access = self.authenticate.authenticate(&token, &route.key).await?;
+        let (id, running) = identity::of(headers, address);
+        if let Some(engine) = &access.engine {
+            self.pollers.saw(engine, id, running, Instant::now());
+        }
         let Some(wait) = negotiate::wait(headers, self.max_wait).filter(|_| !self.draining.load(Ordering::Relaxed))
         else {
-            return self.respond_now(&route, headers);
+            let response = self.respond_now(&route, headers)?;
+            self.served(&route, &access, id, &response);
+            return Ok(response);
         };
         let mut response = self.respond_now(&route, headers)?;
         if response.status() == http::StatusCode::NOT_MODIFIED {
@@ -98,12 +108,15 @@ impl<A: Authenticate> Service<A> {
                 return Ok(response);
             };
             let began = Instant::now();
+            let held = access.engine.as_ref().map(|engine| self.pollers.hold(engine, id));
             let outcome = self
-                .respond_later(&route, headers, &access, &ticket, began + wait)
+                .respond_later((&route, headers), (&token, access.clone()), &ticket, began + wait)
                 .await;
+            drop(held);
             *waited = began.elapsed();
             response = outcome?;
         }
+        self.served(&route, &access, id, &response);
         respond::preference_applied(&mut response, wait);
         Ok(response)
     }
@@ -118,12 +131,21 @@ impl<A: Authenticate> Service<A> {
         })
     }
 
+    /// Remembers what was sent to a poller that doesn't say what it runs.
+    fn served(&self, route: &Route, access: &Access, id: Identity<'_>, response: &Response<Pieces>) {
+        let sent = route.resource == Resource::Rules && response.status() == http::StatusCode::OK;
+        if let (Identity::Address(_), Some(engine), true) = (id, &access.engine, sent)
+            && let Some(tag) = response.headers().get(ETAG).and_then(negotiate::tag)
+        {
+            self.pollers.saw(engine, id, Running::Revision(tag), Instant::now());
+        }
+    }
+
     /// The answer when there are news, or none until `deadline`.
     async fn respond_later(
         &self,
-        route: &Route,
-        headers: &HeaderMap,
-        access: &Access,
+        (route, headers): (&Route, &HeaderMap),
+        (token, mut access): (&BearerToken<'_>, Access),
         ticket: &Ticket,
         deadline: Instant,
     ) -> Result<Response<Pieces>, HttpError> {
@@ -132,7 +154,15 @@ impl<A: Authenticate> Service<A> {
             if respond::is_news(&entry, headers) {
                 return Ok(respond::found(&entry, route.resource, headers));
             }
-            let news = self.news(&entry, access, deadline).await?;
+            let news = self.news(&entry, &access, deadline).await;
+            if matches!(news, News::TokenEnded) {
+                // It may be good in another way now, but must be for longer than no time, or this would never end.
+                access = self.authenticate.authenticate(token, &route.key).await?;
+                match ended(&access) {
+                    Some(refusal) => return Err(refusal.into()),
+                    None => continue,
+                }
+            }
             let unchanged = respond::not_modified(&entry);
             // Nothing of the old revision is kept while this caller awaits its turn.
             drop(entry);
@@ -143,25 +173,25 @@ impl<A: Authenticate> Service<A> {
         }
     }
 
-    async fn news(&self, entry: &Entry, access: &Access, deadline: Instant) -> Result<News, Refusal> {
+    async fn news(&self, entry: &Entry, access: &Access, deadline: Instant) -> News {
         let mut drain = self.drain.clone();
         tokio::select! {
             // When several have happened, the token's end goes before all and news before the end of the wait.
             biased;
-            refusal = end_of(access) => Err(refusal),
-            () = entry.superseded() => Ok(News::Changed),
+            () = end_of(access) => News::TokenEnded,
+            () = entry.superseded() => News::Changed,
             () = drain.signaled() => {
                 // This wait may learn of the drain before anybody else, and its answer must close the connection.
                 self.draining.store(true, Ordering::Relaxed);
-                Ok(News::None)
+                News::None
             }
-            () = tokio::time::sleep_until(deadline.into()) => Ok(News::None),
+            () = tokio::time::sleep_until(deadline.into()) => News::None,
         }
     }
 }
 
 /// Ends when the token does.
-async fn end_of(access: &Access) -> Refusal {
+async fn end_of(access: &Access) {
     let remaining = access.expires.duration_since(SystemTime::now()).unwrap_or_default();
     let revoked = async {
         match &access.revoked {
@@ -170,7 +200,16 @@ async fn end_of(access: &Access) -> Refusal {
         }
     };
     tokio::select! {
-        () = revoked => Refusal::Revoked,
-        () = tokio::time::sleep(remaining) => Refusal::Expired,
+        () = revoked => {}
+        () = tokio::time::sleep(remaining) => {}
     }
+}
+
+/// How a token has ended, if it has.
+fn ended(access: &Access) -> Option<Refusal> {
+    let revoked = access.revoked.as_ref().is_some_and(CancellationToken::is_cancelled);
+    let expired = access.expires <= SystemTime::now();
+    revoked
+        .then_some(Refusal::Revoked)
+        .or(expired.then_some(Refusal::Expired))
 }

@@ -4,7 +4,9 @@ mod tls;
 
 use std::time::SystemTime;
 
-use coraza_ruleset::{CompiledRuleSet, Content, Revision, RuleSetKey, RulesText, Timestamp};
+use coraza_ruleset::{
+    CompiledRuleSet, Content, EngineKey, PollerId, Revision, RuleSetKey, RulesText, Running, Timestamp,
+};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use super::*;
@@ -21,9 +23,22 @@ struct Scripted {
 impl Authenticate for Scripted {
     async fn authenticate(&self, token: &BearerToken<'_>, _: &RuleSetKey) -> Result<Access, Refusal> {
         match token.secret() {
+            "good" if self.revoked.is_cancelled() => Err(Refusal::Revoked),
+            "good" if self.expires <= SystemTime::now() => Err(Refusal::Expired),
             "good" => Ok(Access {
                 expires: self.expires,
                 revoked: Some(self.revoked.clone()),
+                engine: None,
+            }),
+            "plugin" => Ok(Access {
+                expires: self.expires,
+                revoked: None,
+                engine: Some(EngineKey::new("team", "waf", "1").expect("an engine")),
+            }),
+            // Good until it is revoked, and then for another reason.
+            "twice" => Ok(Access {
+                expires: self.expires,
+                revoked: Some(self.revoked.clone()).filter(|revoked| !revoked.is_cancelled()),
                 engine: None,
             }),
             "foreign" => Err(Refusal::OtherNamespace),
@@ -111,10 +126,14 @@ impl Fixture {
 
     /// A poll that waits, once it does.
     async fn wait(&self, seconds: u32) -> TcpStream {
+        self.wait_as("good", seconds, "").await
+    }
+
+    async fn wait_as(&self, token: &str, seconds: u32, more: &str) -> TcpStream {
         let (mut stream, waiting) = (self.connect().await, self.gauges.waiters.len());
-        let headers = format!("Prefer: wait={seconds}\r\nIf-None-Match: {}\r\n", self.etag());
+        let headers = format!("Prefer: wait={seconds}\r\nIf-None-Match: {}\r\n{more}", self.etag());
         stream
-            .write_all(request("/latest", &headers).as_bytes())
+            .write_all(request_as(token, "/latest", &headers).as_bytes())
             .await
             .expect("sent");
         until(|| self.gauges.waiters.len() > waiting).await;
@@ -143,7 +162,11 @@ fn put(store: &Store, rules: &str, timestamp: u64) {
 }
 
 fn request(suffix: &str, more: &str) -> String {
-    format!("GET /rules/team/crs{suffix} HTTP/1.1\r\nHost: cache\r\nAuthorization: Bearer good\r\n{more}\r\n")
+    request_as("good", suffix, more)
+}
+
+fn request_as(token: &str, suffix: &str, more: &str) -> String {
+    format!("GET /rules/team/crs{suffix} HTTP/1.1\r\nHost: cache\r\nAuthorization: Bearer {token}\r\n{more}\r\n")
 }
 
 /// Waits for a condition, and fails instead of waiting for ever.
@@ -524,4 +547,75 @@ async fn who_finds_no_room_is_told_to_return() {
     drop(waiting);
     until(|| server.gauges.connections.open() == 0).await;
     assert!(server.poll("").await.starts_with("HTTP/1.1 200"));
+}
+
+/// What the controller would be told of the data planes.
+fn told(server: &Fixture) -> Vec<(PollerId, Running)> {
+    server.gauges.pollers.report_anew();
+    let due = server.gauges.pollers.due(usize::MAX, Instant::now());
+    due.into_iter().map(|poller| (poller.id, poller.running)).collect()
+}
+
+#[tokio::test]
+async fn data_planes_are_remembered_by_what_they_say_and_others_by_what_they_were_sent() {
+    let server = Fixture::start(settings());
+    let ask = async |token: &str, suffix: &str, more: &str| {
+        let request = request_as(token, suffix, &format!("Connection: close\r\n{more}"));
+        server.exchange(request.as_bytes()).await
+    };
+    // People who read the rules are no data planes.
+    ask("good", "", "x-coraza-pod: gateway-0\r\n").await;
+    assert_eq!(told(&server), []);
+    let pod = PollerId::Pod("gateway-0".into());
+    for (said, running) in [
+        ("none".to_owned(), Running::Nothing),
+        (
+            server.etag(),
+            Running::Revision((*server.store.get(&key()).expect("held").revision()).into()),
+        ),
+    ] {
+        ask(
+            "plugin",
+            "",
+            &format!("x-coraza-pod: gateway-0\r\nx-coraza-revision: {said}\r\n"),
+        )
+        .await;
+        assert_eq!(told(&server), [(pod.clone(), running)]);
+    }
+    let (server, address) = (Fixture::start(settings()), PollerId::Address([127, 0, 0, 1].into()));
+    let ask = async |suffix: &str| {
+        let request = request_as("plugin", suffix, "Connection: close\r\n");
+        server.exchange(request.as_bytes()).await
+    };
+    ask("/latest").await;
+    assert_eq!(told(&server), [(address.clone(), Running::Unknown)]);
+    let sent = Running::Revision((*server.store.get(&key()).expect("held").revision()).into());
+    ask("").await;
+    assert_eq!(told(&server), [(address.clone(), sent)]);
+    put(&server.store, "SecRuleEngine Off", 2);
+    ask("/latest").await;
+    assert_eq!(told(&server), [(address, sent)]);
+}
+
+#[tokio::test]
+async fn a_data_plane_is_seen_while_it_waits() {
+    let server = Fixture::start(settings());
+    let mut waiting = server.wait_as("plugin", 60, "x-coraza-pod: gateway-0\r\n").await;
+    let seen_ago = |after: Duration| {
+        server.gauges.pollers.report_anew();
+        server.gauges.pollers.due(1, Instant::now() + after)[0].seen_ago
+    };
+    assert_eq!(seen_ago(Duration::from_secs(50)), Duration::ZERO);
+    put(&server.store, "SecRuleEngine Off", 2);
+    head(&mut waiting).await;
+    assert!(seen_ago(Duration::from_secs(50)) > Duration::from_secs(40));
+}
+
+#[tokio::test]
+async fn a_wait_goes_on_if_its_token_is_good_for_another_reason() {
+    let server = Fixture::start(settings());
+    let mut waiting = server.wait_as("twice", 60, "").await;
+    server.revoked.cancel();
+    put(&server.store, "SecRuleEngine Off", 2);
+    assert!(head(&mut waiting).await.starts_with("HTTP/1.1 200"));
 }

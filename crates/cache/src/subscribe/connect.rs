@@ -22,9 +22,11 @@ use tonic::{Status, Streaming};
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 /// How long the controller may take to accept a Hello, 4 MiB at most.
 const SUBSCRIBE_TIMEOUT: Duration = Duration::from_secs(10);
-/// How often a silent controller is asked whether it lives, and how long it may take to answer.
-const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(5);
-const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(10);
+/// How often a silent controller is asked whether it lives, and how long it may take to answer. Together less than the 10 s that the
+/// controller waits for a renewed token to be acknowledged: a cache that is cut off knows that it is, and asks the API server instead,
+/// before a data plane bears a token that it was not told of.
+const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(3);
+const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(5);
 /// What the controller may send ahead, in bytes: a message of a Core Rule Set, compressed, several times over.
 const WINDOW_BYTES: u32 = 1 << 20;
 /// Replies that wait to be sent. More wait for room, and with them the next message.

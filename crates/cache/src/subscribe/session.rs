@@ -161,6 +161,7 @@ impl Session {
             Body::Grants(grants) => held.grants.grant(grants, wall)?,
             Body::Revoke(tokens) => held.grants.revoke(&tokens),
             Body::SnapshotComplete => {
+                held.grants.complete();
                 if let Progress::Snapshot { epoch } = self.progress {
                     self.progress = Progress::Complete { epoch };
                 }

@@ -1,7 +1,7 @@
 //! Which data planes poll, as the caches report it: for each the latest of what any cache saw. *Pure*: reports and a clock's value in.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use coraza_proto::limits::MAX_POLLERS;
 use coraza_ruleset::{EngineKey, PollerId, Running};
@@ -17,6 +17,8 @@ pub struct Poller {
     pub seen: Instant,
 }
 
+/// How far the reports of two caches may disagree about when something was: what a report is on its way, and more.
+const SAME_TIME: Duration = Duration::from_secs(1);
 /// Which part of an Engine's data planes makes room for others.
 const MAKE_ROOM: usize = 16;
 
@@ -114,6 +116,7 @@ impl Seen {
     /// Takes over what another cache saw, or the same one later.
     fn merge(&mut self, id: &PollerId, other: Self) {
         let later = other.at > self.at;
+        let apart = other.at.max(self.at).saturating_duration_since(other.at.min(self.at));
         self.running = match (id, self.running, other.running) {
             // Each cache knows only what it served itself: the latest of these was fetched last.
             (PollerId::Address(_), Running::Revision(own), Running::Revision(theirs)) => {
@@ -121,6 +124,11 @@ impl Seen {
             }
             (PollerId::Address(_), known @ Running::Revision(_), _) => known,
             (PollerId::Address(_), _, theirs) => theirs,
+            // One cache saw the end of a wait and another the next poll: of what a Pod says at about the same time, the later revision is
+            // what it said later.
+            (PollerId::Pod(_), Running::Revision(own), Running::Revision(theirs)) if apart < SAME_TIME => {
+                Running::Revision(own.max(theirs))
+            }
             (PollerId::Pod(_), _, theirs) if later => theirs,
             (PollerId::Pod(_), own, _) => own,
         };
@@ -131,8 +139,6 @@ impl Seen {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    use std::time::Duration;
 
     use coraza_ruleset::{Digest, Revision, RevisionTag, Timestamp};
 
@@ -172,6 +178,9 @@ mod tests {
             (revision(2), 1, revision(2)),
             // Another cache, late with what it saw before.
             (revision(1), 9, revision(2)),
+            // At the same time, as far as clocks tell.
+            (revision(3), 1, revision(3)),
+            (revision(1), 1, revision(3)),
             // The Pod began anew.
             (Running::Nothing, 0, Running::Nothing),
         ] {
