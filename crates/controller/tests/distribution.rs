@@ -446,9 +446,8 @@ async fn a_new_leader_is_told_of_every_poller_and_then_of_changes() {
         })
     };
     let saw = |running| {
-        cache
-            .pollers
-            .saw(&engine, Identity::Pod("gateway-0"), running, Instant::now())
+        let pod = Identity::Pod("gateway-0");
+        cache.pollers.saw(&engine, pod, running, Instant::now());
     };
     saw(revision(1));
     until_told(&first.publisher, revision(1)).await;
