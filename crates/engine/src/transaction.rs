@@ -79,7 +79,26 @@ pub mod states {
     pub struct Logging(());
 }
 
-/// One request and its response. `S` says what may come next.
+/// One request and its response. `S` says what may come next, so a phase can't be called before its time:
+///
+/// ```compile_fail,E0599
+/// # fn f(program: &std::sync::Arc<coraza_engine::Program>) {
+/// use coraza_engine::transaction::{Connection, Identity, Transaction};
+///
+/// let transaction = Transaction::new(program, &Connection::default(), &Identity::default());
+/// transaction.request_body();
+/// # }
+/// ```
+///
+/// nor twice:
+///
+/// ```compile_fail,E0382
+/// # use coraza_engine::transaction::{Transaction, states};
+/// # fn f(transaction: Transaction<states::RequestBody>) {
+/// let response = transaction.request_body();
+/// let again = transaction.request_body();
+/// # }
+/// ```
 #[derive(Debug)]
 pub struct Transaction<S> {
     state: Box<State>,
