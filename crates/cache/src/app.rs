@@ -2,7 +2,7 @@
 //!
 //! | thread | runs |
 //! |---|---|
-//! | two of the control runtime | subscription, token reviews, probes, metrics, signals |
+//! | two of the control runtime | subscription, token reviews, probes, metrics, signals, the plugin file |
 //! | `http`, one per core | requests |
 //! | `compress` | gzip of what is served uncompressed so far |
 
@@ -25,7 +25,7 @@ use crate::auth::{Grants, TokenReviews, Tokens};
 use crate::http::{self, Settings, Timeouts, capacity};
 use crate::pollers::Pollers;
 use crate::subscribe::{self, Held, State};
-use crate::{Store, metrics};
+use crate::{Store, metrics, plugin};
 
 /// Threads for everything but requests: one may encode a RuleSet while the other answers a probe.
 const CONTROL_THREADS: usize = 2;
@@ -49,6 +49,9 @@ pub enum AppError {
     /// The port for RuleSets is taken.
     #[error(transparent)]
     Serve(#[from] http::BindError),
+    /// The plugin can't be served.
+    #[error(transparent)]
+    Plugin(#[from] plugin::PluginFileError),
     /// A port for probes or metrics is taken.
     #[error(transparent)]
     Admin(#[from] admin::BindError),
@@ -95,6 +98,9 @@ async fn serve(args: &Args) -> Result<(), AppError> {
     let server = http::Server::bind(args.cache_server_address(), threads, tls, settings(args))?;
     tracing::info!(address = %server.local_address(), threads, max_connections = server.gauges().connections.max(), "serving RuleSets");
 
+    let module = args.plugin_file.as_deref().map(plugin::Module::read).transpose()?;
+    let plugin_digest = module.as_ref().map(plugin::Module::digest);
+
     let readiness = Readiness::default();
     let running = readiness.latch("not draining");
     running.set();
@@ -126,7 +132,7 @@ async fn serve(args: &Args) -> Result<(), AppError> {
 
     let (signal, watch) = drain::channel();
     tokio::spawn(subscribe::run(
-        subscription_options(args, server.gauges().pollers),
+        subscription_options(args, plugin_digest, server.gauges().pollers),
         ClientTls::mutual(&args.tls_dir)?,
         Held {
             store: store.clone(),
@@ -136,6 +142,12 @@ async fn serve(args: &Args) -> Result<(), AppError> {
         state,
         watch.clone(),
     ));
+    if let Some(module) = module {
+        let path = module.path().to_owned();
+        let server = plugin::Server::bind(args.plugin_address(), module, args.drain_delay).await?;
+        tracing::info!(port = args.plugin_port, path, "serving the plugin");
+        tokio::spawn(server.serve(watch.clone()));
+    }
     let serving = tokio::spawn(server.serve(store, authenticate, watch));
     tokio::select! {
         requested = drain::requested() => requested.map_err(AppError::Start)?,
@@ -159,7 +171,7 @@ async fn serve_admin(address: BindAddress, routes: Routes, drain: &drain::Watch)
     Ok(())
 }
 
-fn subscription_options(args: &Args, pollers: Pollers) -> subscribe::Options {
+fn subscription_options(args: &Args, plugin_digest: Option<[u8; 32]>, pollers: Pollers) -> subscribe::Options {
     // In a Pod both are its name; the first is there when the manifest says so, the second unless it has a host's network.
     let names = ["POD_NAME", "HOSTNAME"]
         .into_iter()
@@ -169,7 +181,7 @@ fn subscription_options(args: &Args, pollers: Pollers) -> subscribe::Options {
         addresses: args.controller_addresses.clone(),
         replica: named.unwrap_or_else(|| UNNAMED.to_owned()),
         max_ruleset_bytes: args.max_ruleset_bytes,
-        plugin_digest: None,
+        plugin_digest,
         pollers,
     }
 }

@@ -44,6 +44,12 @@ pub struct Args {
     /// Address on which RuleSets are served.
     #[arg(long, env = "CORAZA_CACHE_SERVER_BIND_ADDRESS", value_name = "IP", default_value_t = Ipv6Addr::UNSPECIFIED.into())]
     pub cache_server_bind_address: IpAddr,
+    /// WebAssembly module of the WAF plugin, to be served to gateways; without it none is.
+    #[arg(long, env = "CORAZA_PLUGIN_FILE", value_name = "FILE")]
+    pub plugin_file: Option<PathBuf>,
+    /// Port on which the plugin file is served, in plain.
+    #[arg(long, env = "CORAZA_PLUGIN_PORT", value_name = "PORT", default_value_t = 18_081)]
+    pub plugin_port: u16,
     /// Longest wait that a waiting poll (Prefer: wait=N) is granted.
     #[arg(long, env = "CORAZA_MAX_WAIT", value_name = "DURATION", default_value = "60s", value_parser = duration)]
     pub max_wait: Duration,
@@ -109,6 +115,12 @@ impl Args {
     pub const fn cache_server_address(&self) -> SocketAddr {
         SocketAddr::new(self.cache_server_bind_address, self.cache_server_port)
     }
+
+    /// Where the plugin file is served.
+    #[must_use]
+    pub const fn plugin_address(&self) -> SocketAddr {
+        SocketAddr::new(self.cache_server_bind_address, self.plugin_port)
+    }
 }
 
 #[cfg(test)]
@@ -133,6 +145,7 @@ mod tests {
         Args::command().debug_assert();
         let args = parse(&[]).expect("accepted");
         assert_eq!(args.cache_server_address().to_string(), "[::]:18080");
+        assert_eq!((args.plugin_file.clone(), args.plugin_address().port()), (None, 18_081));
         assert_eq!(args.max_wait, Duration::from_secs(60));
         assert_eq!(args.max_ruleset_bytes, 8 << 20);
         assert_eq!(args.health_probe_bind_address.to_string(), "[::]:8081");

@@ -7,6 +7,7 @@ pub mod args;
 pub mod auth;
 pub mod http;
 pub mod metrics;
+pub mod plugin;
 pub mod pollers;
 pub mod store;
 pub mod subscribe;

@@ -468,7 +468,11 @@ fn set_overrides<H: Host>(vm: &mut Vm<'_, H>, site: &Site, before: Option<&Loade
 /// The pod's name, out of Envoy's node id as Istio has it: `router~10.0.0.1~gateway-abc.namespace~namespace.svc.cluster.local`;
 /// of any other, all of it.
 fn pod(host: &impl Host) -> Option<String> {
-    let id = String::from_utf8(host.property(&["node", "id"]).ok()?).ok()?;
+    // Where Envoy has it today, and where it had it before.
+    let id = host
+        .property(&["xds", "node", "id"])
+        .or_else(|_| host.property(&["node", "id"]));
+    let id = String::from_utf8(id.ok()?).ok()?;
     let name = match id.split('~').nth(2) {
         Some(pod) => pod.split('.').next().unwrap_or_default(),
         None => &id,

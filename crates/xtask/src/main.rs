@@ -15,6 +15,7 @@ mod demo;
 mod fuzz;
 mod generate;
 mod oracle;
+mod plugin;
 mod program;
 mod test;
 mod tools;
@@ -59,6 +60,8 @@ enum Command {
     Oracle(oracle::OracleArgs),
     /// Look for inputs that the WAF engine can't stand
     Fuzz(fuzz::Args),
+    /// Build the plugin for Envoy and package it as an OCI image
+    Plugin(plugin::Args),
     /// What CI runs: formatting, lints, generated files, tests
     Ci,
 }
@@ -99,6 +102,7 @@ async fn run(command: Command) -> Result<()> {
         Command::Vectors(args) => conformance::vectors(args).await,
         Command::Oracle(args) => oracle::run(&args).await,
         Command::Fuzz(args) => fuzz::run(&args).await,
+        Command::Plugin(args) => plugin::run(&args).await,
         Command::Ci => ci::run().await,
     }
 }

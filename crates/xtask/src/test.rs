@@ -18,8 +18,8 @@ use anyhow::{Context, Result, bail};
 use self::counts::Counts;
 use self::suite::{Runner, Selection, Suite};
 use crate::cluster::{Cluster, Place, network};
-use crate::tools;
 use crate::workspace::{self, Build, Tests};
+use crate::{plugin, tools};
 
 /// The longest that a suite may take; the slowest takes a tenth of it.
 const SUITE_PATIENCE: Duration = Duration::from_secs(15 * 60);
@@ -179,6 +179,11 @@ async fn environment(build: &Build, ground: &Ground, logs: &Path) -> Result<BTre
         ),
         ("CORAZA_E2E_ISTIO_CRDS", tools::istio::crds().await?.into()),
         ("CORAZA_E2E_ENVOY", tools::envoy::provide().await?.into()),
+        ("CORAZA_E2E_PLUGIN", plugin::build(plugin::Kind::Dev).await?.into()),
+        (
+            "CORAZA_E2E_PLUGIN_WITH_TRAP",
+            plugin::build(plugin::Kind::DevWithTrap).await?.into(),
+        ),
     ]);
     if cluster.state.istio.is_some() {
         environment.insert("CORAZA_E2E_REGISTRY", tools::debian::registry().await?.into());

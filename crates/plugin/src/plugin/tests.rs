@@ -39,7 +39,7 @@ impl Vm {
         set("source.address", b"10.0.0.1:1234");
         set("destination.address", b"10.0.0.2:80");
         set("request.protocol", b"HTTP/1.1");
-        set("node.id", b"router~10.0.0.9~gateway-7.prod~prod.svc.cluster.local");
+        set("xds.node.id", b"router~10.0.0.9~gateway-7.prod~prod.svc.cluster.local");
         Self {
             plugin: Plugin::new(host),
             streams: 100,

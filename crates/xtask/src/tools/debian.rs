@@ -1,4 +1,5 @@
-//! Programs of Debian's, unpacked beside the system instead of installed into it: peers for benchmarks, and a registry.
+//! Programs of Debian's, unpacked beside the system instead of installed into it: peers for benchmarks, a registry, and a
+//! second Rust.
 
 use std::path::PathBuf;
 
@@ -29,6 +30,28 @@ pub(crate) async fn peers() -> Result<Peers> {
 pub(crate) async fn registry() -> Result<PathBuf> {
     let root = unpacked("debian-registry", &["docker-registry"]).await?;
     Ok(root.join("usr/bin/docker-registry"))
+}
+
+/// A second Rust, whose std can be built for WebAssembly, for machines whose rustup can't add a target. Debian 12 has it for its browsers.
+const WEB_TOOLCHAIN: [&str; 13] = [
+    "rustc-web",
+    "cargo-web",
+    "libstd-rust-web-1.96",
+    "libstd-rust-web-dev",
+    "rust-web-src",
+    "wasi-libc",
+    "libllvm22",
+    "libgit2-1.5",
+    "libssh2-1",
+    "libhttp-parser2.9",
+    "libmbedtls14",
+    "libmbedcrypto7",
+    "libmbedx509-1",
+];
+
+/// The root that the second Rust is unpacked in.
+pub(crate) async fn web_toolchain() -> Result<PathBuf> {
+    unpacked("debian-rustc-web", &WEB_TOOLCHAIN).await
 }
 
 /// A folder with the contents of packages, fetched with apt from the Debian release that this runs on.

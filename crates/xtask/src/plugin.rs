@@ -1,0 +1,59 @@
+//! `cargo xtask plugin`: builds the plugin for Envoy and packages it.
+//!
+//! Written below `target/plugin`: `coraza.wasm`, `oci/` (an OCI image layout) and `coraza-plugin.tar` (the same as one file). The same
+//! sources give the same bytes.
+
+mod oci;
+mod push;
+mod wasm;
+
+use std::path::PathBuf;
+
+use anyhow::{Context, Result, bail};
+use sha2::{Digest, Sha256};
+
+use crate::workspace;
+
+pub(crate) use self::wasm::{Kind, build};
+
+/// The size to stay below (issue 6): every gateway pulls it.
+const MOST_BYTES: usize = 3 << 20;
+
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// The module for tests: built in a fraction of the time, less optimised
+    #[arg(long)]
+    dev: bool,
+    /// Push the image there: registry/repository:tag
+    #[arg(long, value_name = "REF")]
+    push: Option<String>,
+}
+
+/// Where packages are written.
+pub(crate) fn folder() -> PathBuf {
+    workspace::target_dir().join("plugin")
+}
+
+pub(crate) async fn run(args: &Args) -> Result<()> {
+    let kind = if args.dev { Kind::Dev } else { Kind::Shipped };
+    let module = build(kind).await?;
+    let bytes = std::fs::read(&module).with_context(|| format!("failed to read {}", module.display()))?;
+    if kind == Kind::Shipped && bytes.len() > MOST_BYTES {
+        bail!("the module has {} bytes, more than {MOST_BYTES}", bytes.len());
+    }
+    let folder = folder();
+    std::fs::create_dir_all(&folder)?;
+    std::fs::write(folder.join("coraza.wasm"), &bytes)?;
+    let image = oci::Image::new(&bytes)?;
+    image.write(&folder)?;
+    println!("module    {}", folder.join("coraza.wasm").display());
+    println!("size      {} bytes", bytes.len());
+    println!("sha256    {:x}", Sha256::digest(&bytes));
+    println!("layout    {}", folder.join("oci").display());
+    println!("archive   {}", folder.join("coraza-plugin.tar").display());
+    println!("manifest  {}", image.digest());
+    if let Some(reference) = &args.push {
+        push::push(&image, reference).await?;
+    }
+    Ok(())
+}

@@ -1,0 +1,121 @@
+//! Building the plugin's module for `wasm32-wasip1`: by rustup's target where it can be had, else by Debian's second Rust.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+
+use crate::program::Program;
+use crate::tools::debian;
+use crate::workspace;
+
+/// WASI preview 1 for std's sake; what Envoy offers is proxy-wasm.
+const TARGET: &str = "wasm32-wasip1";
+
+/// How long rustup may take: it waits for a network that isn't there for much longer.
+const RUSTUP_SECONDS: &str = "120";
+
+/// Which module.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// The one that is shipped.
+    Shipped,
+    /// The one that tests run.
+    Dev,
+    /// The same, with a header field that makes it trap.
+    DevWithTrap,
+}
+
+impl Kind {
+    const fn profile(self) -> &'static str {
+        match self {
+            Self::Shipped => "plugin",
+            Self::Dev | Self::DevWithTrap => "plugin-dev",
+        }
+    }
+
+    const fn file(self) -> &'static str {
+        match self {
+            Self::Shipped => "shipped.wasm",
+            Self::Dev => "dev.wasm",
+            Self::DevWithTrap => "dev-with-trap.wasm",
+        }
+    }
+}
+
+/// Builds the module and gives its path.
+pub(crate) async fn build(kind: Kind) -> Result<PathBuf> {
+    let (program, target_dir) = match target().await {
+        Ok(()) => (workspace::cargo(), workspace::target_dir()),
+        Err(error) => {
+            eprintln!("{TARGET}: not by rustup ({error:#}); by Debian's rustc-web and its own std");
+            let target_dir = workspace::target_dir().join("rustc-web");
+            (debian_cargo(&target_dir).await?, target_dir)
+        }
+    };
+    let program = program.args([
+        "rustc",
+        "--locked",
+        "--package",
+        "coraza-plugin",
+        "--lib",
+        "--crate-type",
+        "cdylib",
+    ]);
+    let program = program.args(["--target", TARGET, "--profile", kind.profile()]);
+    let program = if kind == Kind::DevWithTrap {
+        program.args(["--features", "test-trap"])
+    } else {
+        program
+    };
+    program.env("CARGO_TARGET_DIR", &target_dir).run().await?;
+    let built = target_dir.join(TARGET).join(kind.profile()).join("coraza_plugin.wasm");
+    // Beside it, for the next kind is built to the same place.
+    let folder = super::folder();
+    std::fs::create_dir_all(&folder)?;
+    let module = folder.join(kind.file());
+    std::fs::copy(&built, &module).with_context(|| format!("failed to copy {}", built.display()))?;
+    Ok(module)
+}
+
+/// Sees to it that the toolchain has the target.
+async fn target() -> Result<()> {
+    let installed = Program::new("rustup")
+        .args(["target", "list", "--installed"])
+        .stdout()
+        .await?;
+    if installed.lines().any(|target| target == TARGET) {
+        eprintln!("{TARGET}: rustup's");
+        return Ok(());
+    }
+    eprintln!("{TARGET}: adding it with rustup (seconds)");
+    Program::new("timeout")
+        .args([RUSTUP_SECONDS, "rustup", "target", "add", TARGET])
+        .stdout()
+        .await?;
+    Ok(())
+}
+
+/// Debian's cargo for browsers, unpacked beside the system, with what it takes to build std.
+async fn debian_cargo(target_dir: &Path) -> Result<Program> {
+    let root = debian::web_toolchain().await?;
+    let sysroot = Program::new("rustc")
+        .args(["--print", "sysroot"])
+        .dir(workspace::root())
+        .stdout()
+        .await?;
+    let linker = Path::new(sysroot.trim()).join("lib/rustlib/x86_64-unknown-linux-gnu/bin/rust-lld");
+    let flags = format!(
+        "-C link-self-contained=no -L native={}",
+        root.join("usr/lib/wasm32-wasi").display()
+    );
+    let program = Program::new(root.join("usr/bin/cargo")).dir(workspace::root());
+    Ok(program
+        .env("LD_LIBRARY_PATH", root.join("usr/lib/x86_64-linux-gnu"))
+        .env("RUSTC", root.join("usr/bin/rustc"))
+        // It is of the stable channel, and a std of one's own isn't.
+        .env("RUSTC_BOOTSTRAP", "1")
+        .env("CARGO_UNSTABLE_BUILD_STD", "std,panic_abort")
+        .env("CARGO_TARGET_WASM32_WASIP1_LINKER", linker)
+        .env("CARGO_TARGET_WASM32_WASIP1_RUSTFLAGS", flags)
+        .env("CARGO_TARGET_DIR", target_dir))
+}
