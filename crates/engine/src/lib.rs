@@ -13,10 +13,8 @@
 //! use coraza_engine::transaction::{Connection, Identity, RequestLine};
 //! use coraza_engine::{Options, Program, Source, Transaction};
 //!
-//! let rules = Source {
-//!     name: "rules.conf",
-//!     text: br#"SecRule ARGS "@detectSQLi" "id:1,phase:2,deny,status:403,msg:'SQL injection'""#,
-//! };
+//! let text = br#"SecRule ARGS "@detectSQLi" "id:1,phase:2,deny,status:403,msg:'SQL injection'""#;
+//! let rules = Source::new("rules.conf", text);
 //! let program = Arc::new(Program::from_sources(&[rules], &Options::default())?);
 //!
 //! let transaction = Transaction::new(&program, &Connection::default(), &Identity::default());

@@ -53,6 +53,20 @@ pub struct Source<'a> {
     pub name: &'a str,
     /// What it says.
     pub text: &'a [u8],
+    /// The number of its first line: 1, or more for a part of a longer text.
+    pub first_line: u32,
+}
+
+impl<'a> Source<'a> {
+    /// A whole text.
+    #[must_use]
+    pub const fn new(name: &'a str, text: &'a [u8]) -> Self {
+        Self {
+            name,
+            text,
+            first_line: 1,
+        }
+    }
 }
 
 /// What a program is compiled with.

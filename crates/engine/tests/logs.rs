@@ -43,12 +43,7 @@ fn program(rules: &str) -> Arc<Program> {
     let (rules, diagnostics) = lower(&parsed);
     assert!(diagnostics.is_empty(), "{diagnostics:?}");
     let sources = ["setup.conf", "rules.conf"].into_iter().zip(texts);
-    let sources: Vec<_> = sources
-        .map(|(name, text)| Source {
-            name,
-            text: text.as_bytes(),
-        })
-        .collect();
+    let sources: Vec<_> = sources.map(|(name, text)| Source::new(name, text.as_bytes())).collect();
     let options = Options {
         sources: &sources,
         ..Options::default()

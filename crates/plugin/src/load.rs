@@ -115,6 +115,7 @@ enum Stage {
     Build {
         text: String,
         chunks: Vec<usize>,
+        first_lines: Vec<u32>,
         builder: Box<ProgramBuilder<Rules>>,
     },
     /// Run requests that touch every rule once, so that the first real one doesn't wait for what is made on first use.
@@ -189,6 +190,7 @@ impl Loading {
                     return Progress::Failed(InvalidRules::new(&errors, &text, &chunks));
                 }
                 self.stage = Stage::Build {
+                    first_lines: chunk::first_lines(&text, &chunks),
                     text,
                     chunks,
                     builder: Box::new(ProgramBuilder::new(rules)),
@@ -198,15 +200,24 @@ impl Loading {
             Stage::Build {
                 text,
                 chunks,
+                first_lines,
                 mut builder,
             } => {
+                let sources = chunk::sources(&text, &chunks, &first_lines);
                 let options = Options {
+                    sources: &sources,
                     files: &self.files,
                     previous,
                     ..Options::default()
                 };
                 if builder.step(&options) {
-                    self.stage = Stage::Build { text, chunks, builder };
+                    drop(sources);
+                    self.stage = Stage::Build {
+                        text,
+                        chunks,
+                        first_lines,
+                        builder,
+                    };
                     return Progress::More(self);
                 }
                 match builder.finish() {

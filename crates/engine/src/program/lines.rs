@@ -21,15 +21,15 @@ impl Lines {
     pub(super) fn find(&mut self, sources: &[Source<'_>], location: Location) -> (Arc<str>, u32) {
         let Location { source, span } = location;
         let known = usize::try_from(source.0).ok().and_then(|at| sources.get(at));
-        let Some(Source { name, text }) = known else {
+        let Some(Source { name, text, first_line }) = known else {
             return (Arc::default(), 0);
         };
         let to = span.start as usize;
         if self.source != Some(source) {
             (self.source, self.file) = (Some(source), Arc::from(*name));
-            (self.offset, self.line) = (0, 1);
+            (self.offset, self.line) = (0, *first_line);
         } else if to < self.offset {
-            (self.offset, self.line) = (0, 1);
+            (self.offset, self.line) = (0, *first_line);
         }
         let between = text.get(self.offset..to.min(text.len())).unwrap_or_default();
         let lines = memchr::memchr_iter(b'\n', between).count();
@@ -47,10 +47,9 @@ mod tests {
 
     #[test]
     fn lines_are_counted_from_one_in_each_source() {
-        let sources = [("a.conf", "1\n2\n3"), ("b.conf", "\n\n3")].map(|(name, text)| Source {
-            name,
-            text: text.as_bytes(),
-        });
+        let mut sources = [("a.conf", "1\n2\n3"), ("b.conf", "\n\n3"), ("a.conf", "4\n5")]
+            .map(|(name, text)| Source::new(name, text.as_bytes()));
+        sources[2].first_line = 4;
         let mut lines = Lines::default();
         let mut find = |source, at| {
             let location = Location {
@@ -60,11 +59,12 @@ mod tests {
             let (file, line) = lines.find(&sources, location);
             format!("{file}:{line}")
         };
-        let found = [(0, 0), (0, 4), (1, 2), (1, 0), (0, 2), (0, 99), (2, 0)].map(|(source, at)| find(source, at));
+        let found =
+            [(0, 0), (0, 4), (1, 2), (1, 0), (0, 2), (0, 99), (2, 2), (3, 0)].map(|(source, at)| find(source, at));
         assert_eq!(
             found,
             [
-                "a.conf:1", "a.conf:3", "b.conf:3", "b.conf:1", "a.conf:2", "a.conf:3", ":0"
+                "a.conf:1", "a.conf:3", "b.conf:3", "b.conf:1", "a.conf:2", "a.conf:3", "a.conf:5", ":0"
             ]
         );
     }

@@ -74,15 +74,9 @@ mod tests {
     /// One error of each step: the parser's, of the rules together, the compiler's.
     #[test]
     fn everything_that_is_wrong_is_told_with_its_place() {
-        let good = Source {
-            name: "good.conf",
-            text: b"SecAction \"id:1,pass\"\n",
-        };
+        let good = Source::new("good.conf", b"SecAction \"id:1,pass\"\n");
         let read = |text: &str| {
-            let bad = Source {
-                name: "bad.conf",
-                text: text.as_bytes(),
-            };
+            let bad = Source::new("bad.conf", text.as_bytes());
             Program::from_sources(&[good, bad], &Options::default())
         };
         assert_eq!(

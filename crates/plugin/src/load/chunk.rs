@@ -2,6 +2,11 @@
 //!
 //! Rules travel as one text; parsing all of a Core Rule Set at once would hold a worker for tens of milliseconds.
 
+use coraza_engine::Source;
+
+/// What the text is called in logs.
+const NAME: &str = "rules";
+
 /// How long a piece is at least, in bytes: about a millisecond.
 const LEAST: usize = 24 << 10;
 
@@ -25,6 +30,29 @@ pub(super) fn starts(text: &str) -> Vec<usize> {
         }
     }
     starts
+}
+
+/// The pieces as the engine knows sources: what matches names the line of the text as it is served.
+pub(super) fn sources<'a>(text: &'a str, starts: &[usize], first_lines: &[u32]) -> Vec<Source<'a>> {
+    let pieces = (0..starts.len()).filter_map(|at| nth(text, starts, at));
+    let sources = pieces.zip(first_lines).map(|(piece, first_line)| Source {
+        first_line: *first_line,
+        ..Source::new(NAME, piece.as_bytes())
+    });
+    sources.collect()
+}
+
+/// The number of the first line of each piece.
+pub(super) fn first_lines(text: &str, starts: &[usize]) -> Vec<u32> {
+    let mut line = 1_u32;
+    let mut lines = Vec::with_capacity(starts.len());
+    for at in 0..starts.len() {
+        lines.push(line);
+        let piece = nth(text, starts, at).unwrap_or_default();
+        let more = piece.bytes().filter(|byte| *byte == b'\n').count();
+        line = line.saturating_add(u32::try_from(more).unwrap_or(u32::MAX));
+    }
+    lines
 }
 
 /// The `nth` piece.
@@ -66,7 +94,11 @@ mod tests {
             let text: String = lines.iter().map(|line| format!("{line}{}\n", "x".repeat(filler))).collect();
             let starts = starts(&text);
             let pieces: String = (0..starts.len()).filter_map(|at| nth(&text, &starts, at)).collect();
-            prop_assert_eq!(pieces, text);
+            prop_assert_eq!(&pieces, &text);
+            for (start, line) in starts.iter().zip(first_lines(&text, &starts)) {
+                let before = text.bytes().take(*start).filter(|byte| *byte == b'\n').count();
+                prop_assert_eq!(usize::try_from(line), Ok(before + 1));
+            }
         }
     }
 }
