@@ -64,6 +64,7 @@ mod event;
 mod interruption;
 pub mod operators;
 pub mod pattern;
+mod plan;
 mod program;
 pub mod transaction;
 pub mod transformations;
@@ -73,7 +74,9 @@ pub use anomaly::AnomalyScores;
 pub use error_log::Origin;
 pub use event::MatchedRule;
 pub use interruption::{Cause, Disruption, Interruption};
-pub use program::{BodySettings, DataFiles, Options, Program, ProgramBuilder, RulesError, Settings, Source};
+pub use program::{
+    BodySettings, DataFiles, Evaluation, Options, Program, ProgramBuilder, RulesError, Settings, Source,
+};
 pub use transaction::Transaction;
 
 /// The rule language, whose rules, phases and severities are part of this interface.

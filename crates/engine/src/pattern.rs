@@ -21,6 +21,8 @@ use regex_automata::nfa::thompson::{self, NFA, WhichCaptures};
 use regex_syntax::ParserBuilder;
 use regex_syntax::hir::Hir;
 
+use crate::plan::Requirement;
+
 pub use error::{ErrorKind, PatternError};
 pub use limits::Limits;
 pub use locate::{Locator, LocatorCache, MAX_GROUPS};
@@ -33,6 +35,8 @@ pub struct Pattern {
     /// One forward lazy DFA: a fraction of the memory of an engine with all strategies (3.9 MiB against 10.1 MiB for the Core
     /// Rule Set), and a quarter of its time to compile.
     dfa: DFA,
+    /// What a value must have for the pattern to match it.
+    requirement: Requirement,
 }
 
 impl Pattern {
@@ -73,13 +77,21 @@ impl Pattern {
         DFA::builder()
             .configure(DFA::config().cache_capacity(capacity))
             .build_from_nfa(nfa)
-            .map(|dfa| Self { dfa })
+            .map(|dfa| Self {
+                dfa,
+                requirement: Requirement::of_pattern(&hir),
+            })
             .map_err(|_| {
                 whole(ErrorKind::TooMuchCache {
                     needed: minimum,
                     limit: limits.cache_bytes,
                 })
             })
+    }
+
+    /// What a value must have for the pattern to match it.
+    pub(crate) fn requirement(&self) -> &Requirement {
+        &self.requirement
     }
 
     /// The memory of the compiled form in bytes, match caches not included.

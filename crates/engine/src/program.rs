@@ -12,17 +12,17 @@ mod settings;
 mod sources;
 
 use std::collections::BTreeMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use coraza_seclang::SourceDiagnostic;
 use coraza_seclang::rules::{Phase, Rules};
 
 use crate::pattern;
+use crate::plan::Plan;
 
 pub use build::ProgramBuilder;
 pub(crate) use operator::Test;
-use patterns::Patterns;
-pub(crate) use patterns::{Compiled, PatternId};
+pub(crate) use patterns::{Compiled, PatternId, Patterns};
 pub(crate) use rule::{Action, Disruptive, Member, Rule, Selector, Target, TargetRemoval};
 pub(crate) use scratch::{Caches, Scratch};
 pub use settings::{BodySettings, Settings};
@@ -80,6 +80,19 @@ pub struct Options<'a> {
     pub patterns: pattern::Limits,
     /// A program whose compiled patterns are taken over where the texts are the same, so that an edit costs what it changes.
     pub previous: Option<&'a Program>,
+    /// How the program runs its rules.
+    pub evaluation: Evaluation,
+}
+
+/// How a program runs its rules.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Evaluation {
+    /// By a plan that leaves out what can't match.
+    #[default]
+    Planned,
+    /// Each rule on each of its values: slow, and simple enough to say what is right. The verdicts are the same, but for requests that
+    /// reach the limit of work sooner.
+    Naive,
 }
 
 impl Default for Options<'_> {
@@ -89,6 +102,7 @@ impl Default for Options<'_> {
             files: &(),
             patterns: pattern::Limits::default(),
             previous: None,
+            evaluation: Evaluation::Planned,
         }
     }
 }
@@ -101,6 +115,8 @@ pub struct Program {
     settings: Settings,
     /// `SecAuditLogRelevantStatus`, compiled.
     relevant_status: Option<pattern::Statuses>,
+    /// `None`: naively.
+    plan: Option<Plan>,
     /// What transactions need while they run and leave to the next one.
     scratch: Mutex<Vec<Scratch>>,
 }
@@ -136,8 +152,10 @@ impl Program {
         patterns: Patterns,
         settings: Settings,
         relevant_status: Option<pattern::Statuses>,
+        evaluation: Evaluation,
     ) -> Self {
         Self {
+            plan: (evaluation == Evaluation::Planned).then(|| Plan::new(&phases, &patterns)),
             phases,
             patterns,
             settings,
@@ -168,6 +186,32 @@ impl Program {
         self.relevant_status
             .as_ref()
             .is_some_and(|statuses| statuses.contains(status))
+    }
+
+    /// For measurements: to how many of the tests that may see values of requests a value would be given, and how many there are. Only
+    /// tests of which it is known what a value needs to match count: regular expressions, words, ranges of bytes.
+    pub fn candidates(&self, value: &[u8]) -> (usize, usize) {
+        self.plan
+            .as_ref()
+            .map(|plan| plan.candidates(value))
+            .unwrap_or_default()
+    }
+
+    /// The memory of what was compiled, in bytes: regular expressions, words, the plan. Match caches aren't a part of it.
+    pub fn memory_usage(&self) -> usize {
+        let plan = self.plan.as_ref().map_or(0, Plan::memory_usage);
+        let rules = self.phases.iter().flatten().flat_map(|rule| &rule.members);
+        let words = rules.filter_map(|member| match &member.test {
+            Test::Words(words) => Some((Arc::as_ptr(words), words.memory_usage())),
+            _ => None,
+        });
+        // Rules may share their words.
+        let words: BTreeMap<_, _> = words.collect();
+        self.patterns.memory_usage() + words.values().sum::<usize>() + plan
+    }
+
+    pub(crate) fn plan(&self) -> Option<&Plan> {
+        self.plan.as_ref()
     }
 
     pub(crate) fn patterns(&self) -> &Patterns {

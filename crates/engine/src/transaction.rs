@@ -6,6 +6,8 @@
 mod control;
 mod evaluate;
 mod meter;
+mod naive;
+mod planned;
 mod request;
 mod resolve;
 mod response;
@@ -16,7 +18,7 @@ use std::marker::PhantomData;
 use std::sync::Arc;
 use std::time::Duration;
 
-use coraza_seclang::rules::Phase;
+use coraza_seclang::rules::{Phase, Variable};
 
 use crate::anomaly::AnomalyScores;
 use crate::error_log::Origin;
@@ -25,6 +27,7 @@ use crate::interruption::Interruption;
 use crate::program::Program;
 
 pub(crate) use control::Control;
+pub(crate) use meter::Meter;
 pub(crate) use state::State;
 
 /// Who speaks with whom, as the server sees it.
@@ -257,6 +260,12 @@ impl<S> Transaction<S> {
     /// Says how much time has passed since the transaction began, for `DURATION` and `TIME`.
     pub fn set_elapsed(&mut self, elapsed: Duration) {
         self.state.clock.elapsed = elapsed;
+    }
+
+    /// What the rules have stored in `TX`, by name, in order.
+    pub fn tx(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
+        let entries = self.state.variables.collection(Variable::Tx);
+        entries.map(|entry| (&*entry.key, &*entry.value))
     }
 
     /// The rules that matched so far and want to be logged.

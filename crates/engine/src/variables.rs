@@ -20,6 +20,10 @@ pub(crate) use select::{Value, sources};
 pub(crate) struct Variables {
     scalars: BTreeMap<Variable, Bytes>,
     collections: BTreeMap<Variable, Collection>,
+    /// Grows with each change of a variable that [is settled](is_settled), so that what was read from these can be kept until then.
+    version: u64,
+    /// The same of TX.
+    tx_version: u64,
 }
 
 /// Variables that say "no" with a 0 until something says otherwise.
@@ -63,6 +67,7 @@ impl Variables {
 
     /// Sets a variable that holds one value.
     pub(crate) fn set(&mut self, variable: Variable, value: impl Into<Bytes>) {
+        self.note_change(variable);
         self.scalars.insert(variable, value.into());
     }
 
@@ -88,6 +93,78 @@ impl Variables {
 
     /// A collection, to be changed.
     pub(crate) fn collection_mut(&mut self, variable: Variable) -> &mut Collection {
+        self.note_change(variable);
         self.collections.entry(variable).or_default()
     }
+
+    /// Grows with each change of a variable that [is settled](is_settled).
+    pub(crate) fn version(&self) -> u64 {
+        self.version
+    }
+
+    /// Grows with each change of TX.
+    pub(crate) fn tx_version(&self) -> u64 {
+        self.tx_version
+    }
+
+    fn note_change(&mut self, variable: Variable) {
+        match variable {
+            Variable::Tx => self.tx_version += 1,
+            _ if is_settled(variable) => self.version += 1,
+            _ => {}
+        }
+    }
+}
+
+/// Whether a variable changes only by [`Variables::set`] and [`Variables::collection_mut`], and hardly ever while rules run: it holds what
+/// came with the request or the response. Others are computed when they are asked for, or say what rules did.
+pub(crate) const fn is_settled(variable: Variable) -> bool {
+    use Variable as V;
+    matches!(
+        variable,
+        V::Args
+            | V::ArgsGet
+            | V::ArgsPost
+            | V::ArgsPath
+            | V::ArgsNames
+            | V::ArgsGetNames
+            | V::ArgsPostNames
+            | V::Files
+            | V::FilesNames
+            | V::FilesSizes
+            | V::FilesCombinedSize
+            | V::MultipartPartHeaders
+            | V::MultipartFilename
+            | V::MultipartName
+            | V::RequestMethod
+            | V::RequestProtocol
+            | V::RequestLine
+            | V::RequestUri
+            | V::RequestUriRaw
+            | V::RequestFilename
+            | V::RequestBasename
+            | V::QueryString
+            | V::RequestHeaders
+            | V::RequestHeadersNames
+            | V::RequestCookies
+            | V::RequestCookiesNames
+            | V::RequestBody
+            | V::Xml
+            | V::RequestXml
+            | V::ReqbodyProcessor
+            | V::ReqbodyError
+            | V::ReqbodyProcessorError
+            | V::UrlencodedError
+            | V::MultipartStrictError
+            | V::MultipartUnmatchedBoundary
+            | V::ResponseStatus
+            | V::ResponseHeaders
+            | V::ResponseHeadersNames
+            | V::ResponseBody
+            | V::ResponseContentType
+            | V::ResponseArgs
+            | V::ResponseXml
+            | V::RemoteAddr
+            | V::ServerName
+    )
 }

@@ -294,10 +294,16 @@ fn c_string(text: impl AsRef<[u8]>) -> CString {
     CString::new(bytes).unwrap_or_default()
 }
 
+/// Directives that it refuses, and that change no verdict.
+const REFUSED: [&str; 1] = ["SecRequestBodyInMemoryLimit"];
+
 /// Rules with an empty line after each directive: without one the parser takes some directives for a part of those before.
 fn spaced(text: &str) -> String {
     let mut spaced = String::with_capacity(text.len() * 2);
     for line in text.lines() {
+        if REFUSED.iter().any(|directive| line.starts_with(directive)) {
+            continue;
+        }
         spaced.push_str(line);
         spaced.push('\n');
         if !line.trim_end().ends_with('\\') {

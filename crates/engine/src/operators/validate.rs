@@ -12,6 +12,11 @@ pub struct ByteRanges {
 }
 
 impl ByteRanges {
+    /// The bytes outside of the ranges.
+    pub(crate) fn forbidden(&self) -> &ByteSet {
+        &self.forbidden
+    }
+
     /// Whether `value` holds a byte outside of the ranges.
     pub fn is_violated_by(&self, value: &[u8]) -> bool {
         self.forbidden.intersects(value)

@@ -3,13 +3,17 @@
 use aho_corasick::{AhoCorasick, AhoCorasickKind, MatchKind};
 
 use super::list;
+use crate::plan::Requirement;
 
 /// `TX:0` to `TX:9`.
 pub const MAX_CAPTURES: usize = 10;
 
 /// A set of words that is searched in one pass, whatever their number.
 #[derive(Clone, Debug)]
-pub struct Words(AhoCorasick);
+pub struct Words {
+    automaton: AhoCorasick,
+    requirement: Requirement,
+}
 
 /// A set of words is too large to be searched.
 #[derive(Debug, thiserror::Error)]
@@ -23,13 +27,15 @@ impl Words {
     /// If the automaton would have more states than fit in 31 bits.
     pub fn new<W: AsRef<[u8]>>(words: impl IntoIterator<Item = W>) -> Result<Self, WordsError> {
         let words = words.into_iter().filter(|word| !word.as_ref().is_empty());
+        let words: Vec<W> = words.collect();
+        let requirement = Requirement::of_words(&words);
         let automaton = AhoCorasick::builder()
             .ascii_case_insensitive(true)
             .match_kind(MatchKind::LeftmostLongest)
             // A tenth of the memory of the DFA, and each worker of each gateway has its own.
             .kind(Some(AhoCorasickKind::ContiguousNFA))
             .build(words)?;
-        Ok(Self(automaton))
+        Ok(Self { automaton, requirement })
     }
 
     /// The words of a data file: one a line, white space around it; empty lines and those that begin with `#` are skipped.
@@ -42,18 +48,23 @@ impl Words {
 
     /// Whether any of the words stands in `value`.
     pub fn is_match(&self, value: &[u8]) -> bool {
-        self.0.is_match(value)
+        self.automaton.is_match(value)
     }
 
     /// The words as they stand in `value`, the longest at each place, none overlapping: what `capture` stores.
     pub fn captures<'a>(&'a self, value: &'a [u8]) -> impl Iterator<Item = &'a [u8]> {
-        let found = self.0.find_iter(value).take(MAX_CAPTURES);
+        let found = self.automaton.find_iter(value).take(MAX_CAPTURES);
         found.map(|word| value.get(word.range()).unwrap_or_default())
+    }
+
+    /// What a value must have for any of the words to stand in it.
+    pub(crate) fn requirement(&self) -> &Requirement {
+        &self.requirement
     }
 
     /// The memory that the automaton takes, in bytes.
     pub fn memory_usage(&self) -> usize {
-        self.0.memory_usage()
+        self.automaton.memory_usage()
     }
 }
 

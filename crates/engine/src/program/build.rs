@@ -11,7 +11,7 @@ use super::lines::Lines;
 use super::lists::Lists;
 use super::patterns::Patterns;
 use super::rule::{Member, Rule};
-use super::{Options, Program, Settings};
+use super::{Evaluation, Options, Program, Settings};
 use crate::pattern::{PatternError, Statuses};
 
 /// Answers whether a pattern compiles, in place of compiling it.
@@ -51,6 +51,8 @@ pub struct ProgramBuilder<R> {
     places: [Vec<usize>; Phase::ALL.len()],
     /// `SecAuditLogRelevantStatus`; `None` before the step that compiles it.
     relevant_status: Option<Option<Statuses>>,
+    /// As the options of the last step have it.
+    evaluation: Evaluation,
     parts: Parts,
 }
 
@@ -78,6 +80,7 @@ impl<R: Borrow<Rules>> ProgramBuilder<R> {
             compiled: Vec::new(),
             places: Default::default(),
             relevant_status: None,
+            evaluation: Evaluation::default(),
             parts: Parts {
                 lists: Lists::new(rules.borrow()),
                 ..Parts::default()
@@ -88,6 +91,7 @@ impl<R: Borrow<Rules>> ProgramBuilder<R> {
 
     /// Does one more step, and says whether there was anything to do. `options` should be the same in each.
     pub fn step(&mut self, options: &Options<'_>) -> bool {
+        self.evaluation = options.evaluation;
         self.step_by(options, None)
     }
 
@@ -117,6 +121,7 @@ impl<R: Borrow<Rules>> ProgramBuilder<R> {
             self.parts.patterns,
             Settings::of(self.rules.borrow()),
             self.relevant_status.flatten(),
+            self.evaluation,
         ))
     }
 

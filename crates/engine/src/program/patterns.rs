@@ -60,6 +60,11 @@ impl Patterns {
         self.list.get(id.index())
     }
 
+    /// The memory of the automata, in bytes.
+    pub(crate) fn memory_usage(&self) -> usize {
+        self.list.iter().map(|compiled| compiled.pattern.size()).sum()
+    }
+
     pub(crate) fn len(&self) -> usize {
         self.list.len()
     }

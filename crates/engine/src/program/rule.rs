@@ -61,7 +61,7 @@ pub(crate) struct Member {
 }
 
 /// One element of a variable list.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Target {
     pub(crate) mode: TargetMode,
     pub(crate) variable: Variable,
@@ -69,7 +69,7 @@ pub(crate) struct Target {
 }
 
 /// Which values of a collection are meant.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Selector {
     All,
     /// In any case.
@@ -102,6 +102,13 @@ pub(crate) enum Disruptive {
     Drop,
     Redirect(Template),
     Allow(AllowScope),
+}
+
+impl Member {
+    /// Whether what its operator finds is stored.
+    pub(crate) fn captures(&self) -> bool {
+        self.capture && !self.negated
+    }
 }
 
 impl Rule {

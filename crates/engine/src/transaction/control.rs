@@ -99,6 +99,11 @@ impl Control {
         self.removed.iter().any(|selector| rule.is_selected(selector))
     }
 
+    /// Whether targets were taken out of any rule.
+    pub(crate) fn removes_targets(&self) -> bool {
+        !self.target_removals.is_empty()
+    }
+
     /// The targets that the rule no longer has.
     pub(crate) fn removed_targets(&self, rule: &Rule) -> Vec<Arc<TargetRemoval>> {
         let removals = self.target_removals.iter();

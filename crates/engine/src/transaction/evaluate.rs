@@ -1,17 +1,19 @@
-//! Rules against values, one after the other as they are written: the plainest reading of the language, and so the measure of any
-//! faster one. No IO.
+//! The rules of a phase, one after the other, and what follows from a match. How a rule's values are compared is the business of
+//! [`naive`](super::naive) and [`planned`](super::planned). No IO.
 
 use std::sync::Arc;
 
 use coraza_seclang::rules::{AllowScope, EngineMode, LimitAction, Phase, Variable};
 
 use super::State;
+use super::planned::Planned;
 use super::state::LastMatch;
+use super::test::Verdict;
 use crate::collection::Bytes;
 use crate::interruption::{Cause, Disruption, Interruption};
 use crate::pattern::MAX_GROUPS;
-use crate::program::{Disruptive, Member, Program, Rule, Scratch};
-use crate::transformations::{self, Effect};
+use crate::plan::FilterId;
+use crate::program::{Disruptive, Member, Program, Rule};
 use crate::variables::Value;
 
 /// Where a phase goes on after a rule.
@@ -29,25 +31,53 @@ impl State {
         }
         let program = Arc::clone(&self.program);
         let mut scratch = program.take_scratch();
-        let interruption = self.rules(&program, phase, &mut scratch);
+        let interruption = match program.plan() {
+            Some(plan) => {
+                let mut memo = std::mem::take(&mut self.memo);
+                let mut with = Planned {
+                    plan,
+                    filter: FilterId::of(phase),
+                    memo: &mut memo,
+                    scratch: &mut scratch,
+                };
+                let interruption = self.rules(&program, phase, |state, at, rule| {
+                    let plans = plan.rule(phase, at);
+                    state.chain(rule, |state, at, member| {
+                        let how = plans.get(at).copied().unwrap_or_default();
+                        state.planned_member(rule, member, how, &mut with)
+                    })
+                });
+                self.memo = memo;
+                interruption
+            }
+            None => self.rules(&program, phase, |state, _, rule| {
+                state.chain(rule, |state, _, member| state.member(rule, member, &mut scratch))
+            }),
+        };
         program.return_scratch(scratch);
         self.current = None;
         interruption
     }
 
-    fn rules(&mut self, program: &Program, phase: Phase, scratch: &mut Scratch) -> Option<Interruption> {
+    fn rules(
+        &mut self,
+        program: &Program,
+        phase: Phase,
+        mut matches: impl FnMut(&mut Self, usize, &Rule) -> bool,
+    ) -> Option<Interruption> {
         let rules = program.phase(phase);
         let mut at = 0;
         while let Some(rule) = rules.get(at) {
             if self.control.mode == EngineMode::Off {
                 return None;
             }
-            self.current = Some((phase, at));
+            let place = at;
+            self.current = Some((phase, place));
             at += 1;
             if self.control.is_removed(rule) {
                 continue;
             }
-            let matches = self.chain(rule, scratch);
+            let matches = matches(self, place, rule);
             if let Some(interruption) = self.check_work(phase) {
                 return Some(interruption);
             }
@@ -64,55 +94,27 @@ impl State {
     }
 
     /// Whether a rule and the rest of its chain match.
-    fn chain(&mut self, rule: &Rule, scratch: &mut Scratch) -> bool {
+    fn chain(&mut self, rule: &Rule, mut matches: impl FnMut(&mut Self, usize, &Member) -> bool) -> bool {
         self.last_match = LastMatch::default();
         self.variables.collection_mut(Variable::MatchedVars).clear();
-        rule.members.iter().all(|member| self.member(rule, member, scratch))
-    }
-
-    /// Whether one link of a chain matches. All its values are looked at, and its actions run for each that matches.
-    fn member(&mut self, rule: &Rule, member: &Member, scratch: &mut Scratch) -> bool {
-        if member.unconditional {
-            self.act(member, rule.phase);
-            return true;
-        }
-        let mut matches = false;
-        for value in self.values(rule, member, scratch) {
-            self.meter.charge(1);
-            matches |= self.value(rule, member, &value, scratch);
-        }
-        if !matches {
-            self.variables.set(Variable::MatchedVar, *b"");
-            self.variables.set(Variable::MatchedVarName, *b"");
-        }
-        matches
-    }
-
-    /// Whether a value matches: as it is after all transformations, or with `multiMatch` before and after any of them.
-    fn value(&mut self, rule: &Rule, member: &Member, value: &Value, scratch: &mut Scratch) -> bool {
-        let unicode = self.program.settings().unicode_map;
-        let mut current = Bytes::clone(&value.bytes);
-        let mut transformed = Vec::new();
-        let mut matches = member.multi_match && self.candidate(rule, member, value, &current, scratch);
-        for transformation in &member.transformations {
-            self.meter.charge(current.len() as u64);
-            if transformations::apply(*transformation, unicode, &current, &mut transformed) == Effect::Changed {
-                current = Bytes::from(transformed.as_slice());
-                if member.multi_match {
-                    matches |= self.candidate(rule, member, value, &current, scratch);
-                }
+        rule.members.iter().enumerate().all(|(at, member)| {
+            if member.unconditional {
+                self.act(member, rule.phase);
+                return true;
             }
-        }
-        if member.multi_match {
-            matches
-        } else {
-            self.candidate(rule, member, value, &current, scratch)
-        }
+            matches(self, at, member)
+        })
     }
 
-    /// Whether the operator matches these bytes; if so, everything that follows from it.
-    fn candidate(&mut self, rule: &Rule, member: &Member, value: &Value, bytes: &Bytes, scratch: &mut Scratch) -> bool {
-        let verdict = self.test(&member.test, bytes, member.capture && !member.negated, scratch);
+    /// Everything that follows from the verdict of an operator on these bytes of a value. Whether the value matches.
+    pub(super) fn conclude(
+        &mut self,
+        rule: &Rule,
+        member: &Member,
+        value: &Value,
+        bytes: &Bytes,
+        verdict: Verdict,
+    ) -> bool {
         if verdict.matches == member.negated {
             return false;
         }
@@ -130,6 +132,15 @@ impl State {
         self.last_match.operator = member.operator.clone();
         self.act(member, rule.phase);
         true
+    }
+
+    /// After a link of a chain that doesn't match there is no variable that matched.
+    pub(super) fn forget_match(&mut self) {
+        for variable in [Variable::MatchedVar, Variable::MatchedVarName] {
+            if self.variables.get(variable).is_none_or(|value| !value.is_empty()) {
+                self.variables.set(variable, *b"");
+            }
+        }
     }
 
     /// Stores what an operator found in `TX:0` to `TX:9`, all of them, so that nothing is left of the rule before.

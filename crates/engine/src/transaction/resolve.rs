@@ -1,7 +1,5 @@
 //! Names to values: what the targets of a rule select, and what macros stand for. No IO.
 
-use std::sync::Arc;
-
 use coraza_seclang::rules::{Macro, Part, TargetMode, Template, Variable};
 
 use super::State;
@@ -29,7 +27,11 @@ impl State {
             if same().any(|exclusion| matches!(exclusion.selector, Selector::All)) {
                 continue;
             }
-            let mut selected = self.entries(target.variable);
+            let key = match &target.selector {
+                Selector::Key(key) => Some(&**key),
+                Selector::All | Selector::Pattern(_) => None,
+            };
+            let mut selected = self.entries(target.variable, key);
             selected.retain(|value| {
                 self.is_selected(&target.selector, value, scratch)
                     && !same().any(|exclusion| self.is_selected(&exclusion.selector, value, scratch))
@@ -42,8 +44,8 @@ impl State {
         values
     }
 
-    /// All values of a variable.
-    fn entries(&self, variable: Variable) -> Vec<Value> {
+    /// The values of a variable; of a collection possibly only those of the key.
+    fn entries(&self, variable: Variable, key: Option<&[u8]>) -> Vec<Value> {
         if variable == Variable::Rule {
             let keys: [&[u8]; 6] = [b"id", b"phase", b"rev", b"severity", b"msg", b"logdata"];
             let values = keys.iter().filter_map(|key| Some((*key, self.rule_value(key)?)));
@@ -56,7 +58,7 @@ impl State {
                 .collect();
         }
         if variable.is_collection() {
-            return self.variables.entries(variable).collect();
+            return self.variables.entries(variable, key).collect();
         }
         vec![Value {
             variable,
@@ -162,14 +164,17 @@ impl State {
             return Some(self.scalar(name.variable));
         }
         let Some(key) = &name.key else {
-            return self.variables.entries(name.variable).next().map(|value| value.bytes);
+            return self
+                .variables
+                .entries(name.variable, None)
+                .next()
+                .map(|value| value.bytes);
         };
         if name.variable == Variable::Rule {
             return self.rule_value(key);
         }
-        let mut entries = self.variables.entries(name.variable);
-        let found = entries.find(|value| value.key.as_ref().is_some_and(|own| own.eq_ignore_ascii_case(key)));
-        found.map(|value| Arc::clone(&value.bytes))
+        let mut entries = self.variables.entries(name.variable, Some(key));
+        entries.next().map(|value| value.bytes)
     }
 }
 

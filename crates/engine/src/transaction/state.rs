@@ -10,6 +10,7 @@ use crate::body;
 use crate::collection::Bytes;
 use crate::event::MatchedRule;
 use crate::interruption::Interruption;
+use crate::plan::Memo;
 use crate::program::{Compiled, Program};
 use crate::variables::{Clock, Variables};
 
@@ -21,6 +22,8 @@ pub(crate) struct State {
     pub(crate) control: Control,
     pub(crate) clock: Clock,
     pub(crate) meter: Meter,
+    /// What the plan's rules have found out about values; empty where there is no plan.
+    pub(crate) memo: Memo,
     pub(crate) matched: Vec<MatchedRule>,
     /// How many more there were.
     pub(crate) forgotten: usize,
@@ -67,6 +70,7 @@ impl State {
                 ..Clock::default()
             },
             meter: Meter::default(),
+            memo: Memo::default(),
             matched: Vec::new(),
             forgotten: 0,
             interruption: None,

@@ -83,6 +83,11 @@ impl ByteSet {
         Self::from_words([!a, !b, !c, !d])
     }
 
+    /// A bit for each byte.
+    pub(crate) const fn words(&self) -> [u64; 4] {
+        self.words
+    }
+
     /// Whether `byte` is in the set.
     #[inline]
     pub const fn contains(&self, byte: u8) -> bool {

@@ -68,11 +68,12 @@ pub(crate) fn sources(variable: Variable) -> (&'static [Variable], Part) {
 }
 
 impl Variables {
-    /// All values of a collection, in order of arrival.
-    pub(crate) fn entries(&self, variable: Variable) -> impl Iterator<Item = Value> + '_ {
+    /// The values of a collection, all or those of a key, in order of arrival.
+    pub(crate) fn entries<'a>(&'a self, variable: Variable, key: Option<&'a [u8]>) -> impl Iterator<Item = Value> + 'a {
         let (sources, part) = sources(variable);
         let entries = sources.iter().flat_map(|source| self.collection(*source));
-        entries.map(move |entry| value(variable, entry, part))
+        let wanted = entries.filter(move |entry| key.is_none_or(|key| entry.key.eq_ignore_ascii_case(key)));
+        wanted.map(move |entry| value(variable, entry, part))
     }
 }
 

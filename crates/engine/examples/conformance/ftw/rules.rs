@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use coraza_engine::{Options, Program};
+use coraza_engine::{Evaluation, Options, Program};
 use coraza_seclang::{Severity, lower, parse};
 
 /// How rules are set up.
@@ -124,6 +124,11 @@ pub(crate) fn sources(folder: &Path, setup: &Setup) -> Result<Sources, String> {
 
 /// The program.
 pub(crate) fn load(folder: &Path, setup: &Setup) -> Result<Arc<Program>, String> {
+    load_as(folder, setup, Evaluation::default())
+}
+
+/// The program, run as is said.
+pub(crate) fn load_as(folder: &Path, setup: &Setup, evaluation: Evaluation) -> Result<Arc<Program>, String> {
     let Sources { texts, files } = sources(folder, setup)?;
     let parsed: Vec<_> = texts.iter().map(|source| Arc::new(parse(source.as_bytes()))).collect();
     let own = parsed.iter().flat_map(|parsed| &parsed.diagnostics);
@@ -134,6 +139,7 @@ pub(crate) fn load(folder: &Path, setup: &Setup) -> Result<Arc<Program>, String>
     }
     let options = Options {
         files: &files,
+        evaluation,
         ..Options::default()
     };
     let program = Program::compile(&rules, &options).map_err(|errors| {
