@@ -365,6 +365,18 @@ fn patterns_that_a_request_breaks_are_told() {
     assert_eq!(ids(&run(&program, long.as_bytes(), &[], b"")), [PATTERN]);
 }
 
+/// A rule that stores each cookie compares each name with all others: that is work too, and ends like any other.
+#[test]
+fn what_a_client_makes_rules_store_is_work() {
+    let rules = "SecRequestBodyLimitAction ProcessPartial
+        SecRule REQUEST_COOKIES \"@rx .\" \"id:20,phase:1,pass,nolog,setvar:tx.%{MATCHED_VAR_NAME}=1\"";
+    let cookies = |count: usize| (0..count).map(|number| format!("c{number}=1; ")).collect::<String>();
+    let report = |count| run(&program(rules), b"/", &[("Cookie", &cookies(count))], b"");
+    let (once, twice) = (report(500), report(1_000));
+    assert!(twice.work > 3 * once.work, "{} and {}", once.work, twice.work);
+    assert!(!twice.exceeded && ids(&twice).is_empty());
+}
+
 /// A text that macros make is cut at a limit; a rule that looks at it afterwards doesn't see the rest.
 #[test]
 fn texts_that_are_cut_are_told() {

@@ -21,7 +21,9 @@ impl State {
             Change::Subtract(amount) => self.sum(&key, number::parse(&self.expand(amount)).saturating_neg()),
         };
         self.tx_bytes = self.tx_bytes.saturating_add(key.len() + value.len());
-        self.meter.charge((key.len() + value.len()) as u64);
+        // The key is looked for among all others.
+        let held = self.variables.collection_mut(Variable::Tx).iter().len();
+        self.meter.charge((key.len() + value.len() + held) as u64);
         if self.tx_bytes > MAX_TX_BYTES {
             self.meter.exceed();
             return;
