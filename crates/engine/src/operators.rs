@@ -9,6 +9,7 @@ pub mod identity;
 pub(crate) mod list;
 pub mod networks;
 pub mod number;
+pub(crate) mod rest_path;
 pub mod text;
 pub mod validate;
 pub mod words;

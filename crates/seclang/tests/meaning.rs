@@ -71,7 +71,7 @@ fn variables_are_selected() {
             &["ARGS", "!ARGS pattern ^a|b\\/c$", "TX key x"],
         ),
         ("ARGS:'/a b/'|FILES", &["ARGS pattern a b", "FILES"]),
-        ("XML:/*|XML://@*|JSON", &["XML path /*", "XML path //@*", "JSON"]),
+        ("XML:/*|XML://@*|FILES", &["XML path /*", "XML path //@*", "FILES"]),
         ("ARGS:'a|b'|FILES", &["ARGS key a|b", "FILES"]),
         (
             "REQUEST_COOKIES:/\\x22?\\x24Version/",

@@ -36,7 +36,7 @@ impl<'a> Compilation<'a> {
         self.pattern_of(&text.bytes, |span| text.locate(span))
     }
 
-    fn pattern_of(
+    pub(super) fn pattern_of(
         &mut self,
         text: &[u8],
         locate: impl Fn(std::ops::Range<usize>) -> Span,

@@ -8,6 +8,7 @@ use coraza_seclang::{Diagnostic, Kind};
 use super::compile::Compilation;
 use super::patterns::PatternId;
 use crate::operators::networks::Networks;
+use crate::operators::rest_path::RestPath;
 use crate::operators::validate::ByteRanges;
 use crate::operators::words::Words;
 use crate::operators::{identity, text};
@@ -25,6 +26,8 @@ pub(crate) enum Test {
     RxGlobal(PatternId),
     /// `rx` and `rxGlobal` whose pattern depends on the transaction.
     DynamicRx(Template),
+    /// `restpath`: its pattern, and the names of its groups.
+    RestPath(PatternId, Box<[Box<[u8]>]>),
     /// `contains` and its kin: value and argument.
     Text(fn(&[u8], &[u8]) -> bool, Template),
     /// `eq`, `ge`, `gt`, `le`, `lt`.
@@ -56,6 +59,11 @@ impl<'a> Compilation<'a> {
             O::Rx | O::RxGlobal if !operator.argument.is_static() => Test::DynamicRx(argument()),
             O::Rx => Test::Rx(self.pattern(&operator.argument.text)?),
             O::RxGlobal => Test::RxGlobal(self.pattern(&operator.argument.text)?),
+            O::RestPath => {
+                let path = RestPath::parse(&operator.argument.text);
+                let locate = |_| operator.argument.text.span;
+                Test::RestPath(self.pattern_of(&path.pattern, locate)?, path.names)
+            }
             O::BeginsWith => Test::Text(text::begins_with, argument()),
             O::Contains | O::StrMatch => Test::Text(text::contains, argument()),
             O::ContainsWord => Test::Text(text::contains_word, argument()),
@@ -90,7 +98,6 @@ impl<'a> Compilation<'a> {
             | O::GsbLookup
             | O::InspectFile
             | O::Rbl
-            | O::RestPath
             | O::Rsub
             | O::ValidateDtd
             | O::ValidateHash

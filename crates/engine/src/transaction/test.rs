@@ -52,6 +52,7 @@ impl State {
             Test::Rx(pattern) => self.rx(*pattern, value, capture, false, scratch),
             Test::RxGlobal(pattern) => self.rx(*pattern, value, capture, true, scratch),
             Test::DynamicRx(template) => self.dynamic_rx(template, value, capture),
+            Test::RestPath(pattern, names) => self.rest_path(*pattern, names, value, scratch),
             Test::Text(compare, argument) => compare(value, &self.expand_whole(argument)).into(),
             Test::Number(compare, argument) => {
                 let argument = number::parse(&self.expand(argument));
@@ -114,6 +115,18 @@ impl State {
             matches,
             captures: captures.unwrap_or_default(),
         }
+    }
+
+    /// Whether a path is as its template says; if so, its parts are arguments.
+    fn rest_path(&mut self, id: PatternId, names: &[Box<[u8]>], value: &[u8], scratch: &mut Scratch) -> Verdict {
+        let mut verdict = self.rx(id, value, true, false, scratch);
+        let groups = verdict.captures.drain(..).skip(1);
+        for (name, group) in names.iter().zip(groups) {
+            if let Some(group) = group {
+                self.variables.collection_mut(Variable::ArgsPath).set(name, group);
+            }
+        }
+        verdict
     }
 
     /// What the groups of the first match hold; for `rxGlobal` those of all matches, as long as there is room.

@@ -132,10 +132,22 @@ impl Variable {
         )
     }
 
-    /// Whether no request and no response can ever fill it here: it belongs to a server process or to a data base.
+    /// Whether no request and no response can ever fill it here: it belongs to a server process, to files or to a data base.
     pub fn is_never_filled(self) -> bool {
         let server = (Self::ScriptBasename..=Self::PerfSwrite).contains(&self);
-        server || self.is_persistent()
+        let other = matches!(
+            self,
+            Self::FilesTmpNames
+                | Self::FilesTmpContent
+                | Self::Geo
+                | Self::Json
+                | Self::ModsecBuild
+                | Self::SessionId
+                | Self::UserId
+                | Self::StreamInputBody
+                | Self::StreamOutputBody
+        );
+        server || other || self.is_persistent()
     }
 }
 

@@ -66,6 +66,10 @@ fn value(name: ActionName, written: &ast::Action<'_>, context: &mut Context) -> 
         .value
         .map(|value| value.text)
         .filter(|value| !value.bytes().is_empty());
+    if let Some(reason) = without_effect(name) {
+        let message = format!("`{name}` has no effect here: {reason}");
+        context.warn(Kind::NoEffect, written.text, message);
+    }
     match name {
         ActionName::Allow => return allow(given, context),
         ActionName::SanitiseMatchedBytes => {
@@ -89,6 +93,23 @@ fn value(name: ActionName, written: &ast::Action<'_>, context: &mut Context) -> 
         return None;
     };
     of_name(name, word, written.text, context)
+}
+
+/// Why an action of ModSecurity 2 does nothing here, if it does nothing.
+fn without_effect(name: ActionName) -> Option<&'static str> {
+    use ActionName as A;
+    Some(match name {
+        A::Append | A::Prepend => "bodies are looked at, never changed",
+        A::SetEnv => "rules run in a sandbox without an environment",
+        A::Xmlns => "paths into documents have no prefixes",
+        A::SanitiseArg
+        | A::SanitiseMatched
+        | A::SanitiseMatchedBytes
+        | A::SanitiseRequestHeader
+        | A::SanitiseResponseHeader => "values are cut in logs, not masked",
+        A::SetSid | A::SetUid | A::SetRsc => "there are no persistent collections",
+        _ => return None,
+    })
 }
 
 fn takes_no_value(name: ActionName) -> bool {
@@ -138,11 +159,6 @@ fn of_name(name: ActionName, word: Word<'_>, whole: Word<'_>, context: &mut Cont
         }
         A::Rev | A::Ver | A::SkipAfter | A::SanitiseArg | A::SanitiseRequestHeader | A::SanitiseResponseHeader => {
             Some(Value::Text(text(word)))
-        }
-        A::SetSid | A::SetUid | A::SetRsc => {
-            let message = format!("`{name}` has no effect here: there are no persistent collections");
-            context.warn(Kind::NoEffect, whole, message);
-            Some(Value::Template(template(word, context)))
         }
         // All others are texts with macros.
         _ => Some(Value::Template(template(word, context))),
