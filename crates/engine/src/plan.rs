@@ -208,7 +208,8 @@ impl<'a> Planner<'a> {
             | Test::Networks(_)
             | Test::Encoding(_)
             | Test::Sqli
-            | Test::Xss => return None,
+            | Test::Xss
+            | Test::RestPath(..) => return None,
         };
         let tests = self.tests.get_mut(filter.0)?;
         Some(*tests.entry(identity).or_insert_with(|| {
