@@ -1,4 +1,4 @@
-//! What fuzzing calls with any bytes at all: parser to program, whole transactions, each body processor, each transformation, regular
+//! What fuzzing calls with any bytes at all: parser to program, whole transactions (by plan and naively), each body processor, each transformation, regular
 //! expressions, libinjection. Each target states what must hold; that nothing panics is one thing, that work and memory stay within their
 //! bounds is another. Used by the tests, which run what was found before, and by the fuzzer in `fuzz/`. No IO.
 
@@ -12,7 +12,7 @@ use coraza_engine::detect::{sqli, xss};
 use coraza_engine::pattern::{Limits, Locator, Pattern};
 use coraza_engine::transaction::{Connection, Identity, Report, RequestLine, Transaction, states};
 use coraza_engine::transformations::{self, Effect, UnicodeMap};
-use coraza_engine::{Options, Program};
+use coraza_engine::{Evaluation, Options, Program};
 use coraza_seclang::rules::Transformation;
 use coraza_seclang::{lower, parse};
 
@@ -61,7 +61,7 @@ const fn target(name: &'static str, longest: usize, memory: (usize, usize), run:
 impl Target {
     pub(crate) fn run(&self, input: &[u8]) {
         // What lives longer than one input isn't the input's.
-        LazyLock::force(&PROGRAM);
+        LazyLock::force(&PROGRAMS);
         let (base, each) = self.memory;
         let most = base.saturating_add(each.saturating_mul(input.len()));
         let limited = ALLOCATOR.set_limit(ALLOCATOR.allocated().saturating_add(most));
@@ -104,13 +104,21 @@ fn program(input: &[u8]) {
     }
 }
 
-/// Rules that use each operator, transformation, variable and action, over whatever a client and a server say.
-static PROGRAM: LazyLock<Arc<Program>> = LazyLock::new(|| {
+/// Rules that use each operator, transformation, variable and action, over whatever a client and a server say: run by their plan, and
+/// naively.
+static PROGRAMS: LazyLock<(Arc<Program>, Arc<Program>)> = LazyLock::new(|| {
     let parsed = Arc::new(parse(include_bytes!("rules.conf")));
     let (rules, diagnostics) = lower(&[parsed]);
     assert!(diagnostics.is_empty(), "{diagnostics:?}");
-    let compiled = Program::compile(&rules, &Options::default());
-    Arc::new(compiled.unwrap_or_else(|errors| panic!("{errors:?}")))
+    let compile = |evaluation| {
+        let options = Options {
+            evaluation,
+            ..Options::default()
+        };
+        let compiled = Program::compile(&rules, &options);
+        Arc::new(compiled.unwrap_or_else(|errors| panic!("{errors:?}")))
+    };
+    (compile(Evaluation::Planned), compile(Evaluation::Naive))
 });
 
 /// The first byte says what is sent how; then a line with the URI, header lines, an empty line, the body.
@@ -118,7 +126,7 @@ fn transaction(input: &[u8]) {
     let (kind, text) = input.split_first().map_or((0, input), |(kind, text)| (*kind, text));
     let (uri, rest) = split(text, b"\n");
     let (headers, body) = split(rest, b"\n\n");
-    let report = run(&PROGRAM, uri, headers, body, kind);
+    let report = compare(&PROGRAMS, uri, headers, body, kind);
     for (_, line) in report.error_log() {
         assert!(line.len() < 8 << 10 && !line.contains('\n'), "{line}");
     }
@@ -146,6 +154,19 @@ const TYPES: [&[u8]; 8] = [
     b"",
     b"application/x-www-form-urlencoded; charset=utf-8",
 ];
+
+/// Runs both ways. A plan saves work and nothing else, so only what reaches the limit of work may differ.
+fn compare(programs: &(Arc<Program>, Arc<Program>), uri: &[u8], headers: &[u8], body: &[u8], kind: u8) -> Report {
+    let planned = run(&programs.0, uri, headers, body, kind);
+    let naive = run(&programs.1, uri, headers, body, kind);
+    if !naive.exceeded {
+        assert_eq!(planned.matched, naive.matched);
+        assert_eq!(planned.interruption, naive.interruption);
+        assert_eq!(planned.interrupted, naive.interrupted);
+        assert_eq!(planned.audit_log, naive.audit_log);
+    }
+    planned
+}
 
 fn run(program: &Arc<Program>, uri: &[u8], headers: &[u8], body: &[u8], kind: u8) -> Report {
     let report = finish(program, uri, headers, body, kind)
