@@ -40,7 +40,9 @@ pub struct ProgramBuilder<R> {
     rules: R,
     /// The place in `rules.entries` whose turn it is.
     at: usize,
-    /// The links of that rule's chain that are compiled already.
+    /// How many links of that rule's chain are done.
+    links: usize,
+    /// They themselves, if they are kept.
     members: Vec<Member>,
     ids: HashMap<RuleId, Location>,
     /// Where the markers of each label stand in `rules.entries`, ascending.
@@ -74,6 +76,7 @@ impl<R: Borrow<Rules>> ProgramBuilder<R> {
         }
         Self {
             at: 0,
+            links: 0,
             members: Vec::new(),
             ids: HashMap::new(),
             labels,
@@ -157,27 +160,30 @@ impl<R: Borrow<Rules>> ProgramBuilder<R> {
                 }
             }
         };
-        if let Some(member) = rule.members.get(self.members.len()) {
+        if let Some(member) = rule.members.get(self.links) {
             let known = compilation.parts.errors.len();
-            let built = compilation.member(rule, member, self.members.is_empty());
+            let built = compilation.member(rule, member, self.links == 0);
             // What an update brought stands in the update's source; that of its parts isn't known any more.
             if let Some(update) = member.updates.last() {
                 for error in compilation.parts.errors.iter_mut().skip(known) {
                     (error.source, error.diagnostic.span) = (update.source, update.span);
                 }
             }
-            self.members.push(built);
+            self.members.extend(built);
+            self.links += 1;
             return true;
         }
-        if let Some(built) = compilation.rule(rule, std::mem::take(&mut self.members)) {
-            check_id(rule, &mut self.ids, compilation);
-            let jump = skip_after(rule).and_then(|label| marker(rule, label, self.at, &self.labels, compilation));
+        let built = compilation.rule(rule, std::mem::take(&mut self.members));
+        check_id(rule, &mut self.ids, compilation);
+        let jump = skip_after(rule).and_then(|label| marker(rule, label, self.at, &self.labels, compilation));
+        if let Some(built) = built {
             self.compiled.push((built, jump));
             if let Some(places) = self.places.get_mut(phase_index(rule.phase)) {
                 places.push(self.at);
             }
         }
         self.at += 1;
+        self.links = 0;
         true
     }
 }

@@ -54,11 +54,14 @@ impl<'a> Compilation<'a> {
         })
     }
 
-    /// A rule whose chain is compiled; `None` if the rule has no chain at all.
+    /// A rule whose chain is compiled; `None` if the rule has no chain at all, or if rules are only judged.
     pub(super) fn rule(&mut self, rule: &rules::Rule, members: Vec<Member>) -> Option<Rule> {
         let starter = rule.starter()?;
         let defaults = rule.defaults.as_ref().map(|defaults| &defaults.actions);
         let disruptive = self.disruptive(rule, starter.location.source);
+        if self.judge.is_some() {
+            return None;
+        }
         let actions = &starter.definition.actions;
         let text = |name| match actions.last(name).map(|action| &action.value) {
             Some(Value::Text(text)) => text.bytes.clone(),
@@ -113,8 +116,13 @@ impl<'a> Compilation<'a> {
         }
     }
 
-    /// One link of the chain of `rule`.
-    pub(super) fn member(&mut self, rule: &'a rules::Rule, member: &'a rules::Member, is_starter: bool) -> Member {
+    /// One link of the chain of `rule`; `None` if rules are only judged.
+    pub(super) fn member(
+        &mut self,
+        rule: &'a rules::Rule,
+        member: &'a rules::Member,
+        is_starter: bool,
+    ) -> Option<Member> {
         let definition = &member.definition;
         let defaults = rule.defaults.as_ref().map(|defaults| &defaults.actions);
         let source = member.location.source;
@@ -136,8 +144,11 @@ impl<'a> Compilation<'a> {
         for action in inherited.into_iter().chain([own]).flat_map(|actions| &actions.0) {
             actions.extend(self.action(action, source));
         }
+        if self.judge.is_some() {
+            return None;
+        }
         let either = |name| own.last(name).or_else(|| inherited?.last(name));
-        Member {
+        Some(Member {
             targets: targets.into_boxed_slice(),
             exclusions: exclusions.into_boxed_slice(),
             unconditional: operator.is_none(),
@@ -154,7 +165,7 @@ impl<'a> Compilation<'a> {
             }),
             msg: either(ActionName::Msg).and_then(rules::Action::template).cloned(),
             log_data: either(ActionName::LogData).and_then(rules::Action::template).cloned(),
-        }
+        })
     }
 
     fn targets(&mut self, targets: &[rules::Target], source: SourceId) -> Vec<Target> {

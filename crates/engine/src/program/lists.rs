@@ -22,6 +22,8 @@ pub(super) struct Lists {
     /// The places of the datasets among the settings; of two with one name the last one counts.
     datasets: HashMap<Box<[u8]>, usize>,
     words: HashMap<Origin, Arc<Words>>,
+    /// What stands for all of them where rules are only judged.
+    no_words: Option<Arc<Words>>,
     networks: HashMap<Origin, Arc<Networks>>,
     bytes: usize,
 }
@@ -64,13 +66,17 @@ impl<'a> Compilation<'a> {
         if let Some(known) = origin.as_ref().and_then(|origin| self.parts.lists.words.get(origin)) {
             return Ok(Arc::clone(known));
         }
-        let mut lines = self.lines(operator)?;
-        if self.judge.is_some() {
-            lines.clear();
-        }
-        let words = Words::new(lines)
-            .map(Arc::new)
-            .map_err(|error| Diagnostic::error(Kind::TooLarge, operator.span, error.to_string()))?;
+        let lines = self.lines(operator)?;
+        let built = |lines| {
+            Words::new(lines)
+                .map(Arc::new)
+                .map_err(|error| Diagnostic::error(Kind::TooLarge, operator.span, error.to_string()))
+        };
+        let words = match (self.judge, &self.parts.lists.no_words) {
+            (None, _) => built(lines)?,
+            (Some(_), Some(none)) => Arc::clone(none),
+            (Some(_), None) => Arc::clone(self.parts.lists.no_words.insert(built(Vec::new())?)),
+        };
         let origin = origin.map(|origin| (origin, Arc::clone(&words)));
         self.parts.lists.words.extend(origin);
         Ok(words)
