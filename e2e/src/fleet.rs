@@ -6,7 +6,7 @@ use std::sync::Arc;
 use tokio::sync::{Mutex, OnceCell, OwnedMutexGuard};
 
 use crate::certificates::{self, Authority};
-use crate::namespace::lease_namespace;
+use crate::namespace::operator_namespace;
 use crate::{Cache, Controller, cache, cluster, controller, environment};
 
 /// Flags of controllers whose Lease changes hands in seconds: the default's 15 s would only be waited for.
@@ -112,7 +112,7 @@ impl Fleet {
 
     pub(crate) async fn launch(size: Size, only: Option<OwnedMutexGuard<()>>) -> Self {
         cluster::install().await;
-        let namespace = lease_namespace().await;
+        let namespace = operator_namespace().await;
         let (controllers, caches) = (size.controllers, size.caches);
         let mut fleet = Self {
             controllers: Vec::new(),

@@ -6,8 +6,8 @@ use std::fmt::Debug;
 use coraza_api::status::RevisionStatus;
 use coraza_api::{Engine, RuleData, RuleSet, RuleSource};
 use k8s_openapi::NamespaceResourceScope;
-use k8s_openapi::api::core::v1::Namespace as KubernetesNamespace;
-use k8s_openapi::api::rbac::v1::RoleBinding;
+use k8s_openapi::api::core::v1::{Namespace as KubernetesNamespace, ServiceAccount};
+use k8s_openapi::api::rbac::v1::{Role, RoleBinding};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::api::{DeleteParams, ListParams, ObjectMeta, Patch, PatchParams, PostParams};
 use kube::{Api, Client, Resource, ResourceExt};
@@ -15,6 +15,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use crate::cache::Latest;
+use crate::environment::checkout;
 use crate::fleet::Fleet;
 use crate::mesh::Mesh;
 use crate::process::suite;
@@ -259,23 +260,37 @@ fn describe(conditions: &[Condition]) -> String {
     }
 }
 
-/// A namespace for a fleet's Lease, in which the controller's ServiceAccount may have one.
-pub(crate) async fn lease_namespace() -> String {
+/// A namespace for a fleet, as `deploy/rbac.yaml` has one: the controller's ServiceAccount has the same rights in it, and there is one for
+/// the gateways' tokens.
+pub(crate) async fn operator_namespace() -> String {
     let client = crate::client().await;
-    let name = unique_name("lease-");
+    let name = unique_name("operator-");
     create(&client, &name).await;
-    let binding: RoleBinding = serde_json::from_value(json!({
-        "metadata": {"name": "coraza-controller-leader-election"},
-        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "coraza-controller-leader-election"},
-        "subjects": [{"kind": "ServiceAccount", "name": "coraza-controller", "namespace": "coraza-system"}],
-    }))
-    .expect("a RoleBinding");
-    let bindings: Api<RoleBinding> = Api::namespaced(client, &name);
-    bindings
-        .create(&PostParams::default(), &binding)
-        .await
-        .unwrap_or_else(|error| panic!("failed to bind a role: {error}"));
+    let path = checkout("deploy/rbac.yaml");
+    let manifest =
+        std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("failed to read {}: {error}", path.display()));
+    for document in manifest.split("\n---\n") {
+        let object: Value = serde_saphyr::from_str(document).expect("YAML");
+        match object["kind"].as_str() {
+            Some("Role") => copy::<Role>(&client, &name, object).await,
+            Some("RoleBinding") => copy::<RoleBinding>(&client, &name, object).await,
+            Some("ServiceAccount") if object["metadata"]["name"] == "coraza-plugin" => {
+                copy::<ServiceAccount>(&client, &name, object).await;
+            }
+            _ => {}
+        }
+    }
     name
+}
+
+/// Creates an object of the manifest in another namespace.
+async fn copy<K: Namespaced + serde::Serialize>(client: &Client, namespace: &str, mut object: Value) {
+    object["metadata"]["namespace"] = namespace.into();
+    let object: K = serde_json::from_value(object).expect("an object of the kind");
+    let created = Api::<K>::namespaced(client.clone(), namespace)
+        .create(&PostParams::default(), &object)
+        .await;
+    created.unwrap_or_else(|error| panic!("failed to create a {}: {error}", K::kind(&())));
 }
 
 /// A name that no other test has, in this run or another on the same API server.

@@ -68,6 +68,8 @@ pub mod reason {
     pub const TARGET_CONFLICT: &str = "TargetConflict";
     /// The Engine's objects are applied.
     pub const CONFIGURED: &str = "Configured";
+    /// An Event only: the Engine's WasmPlugin was created.
+    pub const WASM_PLUGIN_CREATED: &str = "WasmPluginCreated";
     /// The RuleSet that the Engine names does not exist.
     pub const RULE_SET_NOT_FOUND: &str = "RuleSetNotFound";
     /// The RuleSet that the Engine names is degraded.

@@ -12,6 +12,8 @@
 
 pub mod condition;
 pub mod engine;
+pub mod gateway;
+pub mod istio;
 pub mod metadata;
 pub mod ruledata;
 pub mod ruleset;

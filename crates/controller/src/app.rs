@@ -3,6 +3,7 @@
 //! | task | does |
 //! |---|---|
 //! | one watch per kind | [`watch`](crate::watch): follows the API server into the index, fills the queue |
+//! | grants | [`worker`]: tells the publisher which tokens are in use, once that is known |
 //! | workers | [`worker`]: reconcile what the queue gives them, once all kinds were listed |
 //! | election | [`lease`](crate::lease): takes, renews and releases the Lease |
 //! | distribution | [`publish`](crate::publish): serves the caches |
@@ -15,11 +16,13 @@ use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use coraza_api::istio::{DestinationRule, ServiceEntry, Telemetry, WasmPlugin};
 use coraza_compiler::{Compiler, Profile};
 use coraza_runtime::admin::{self, Answer, BindError, Routes};
 use coraza_runtime::drain;
 use coraza_runtime::readiness::{Latch, Readiness};
 use coraza_runtime::tls::{ServerTls, TlsError};
+use k8s_openapi::api::networking::v1::NetworkPolicy;
 use prometheus_client::registry::Registry;
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
@@ -30,6 +33,7 @@ use uuid::Uuid;
 use crate::args::{ControllerArgs, EngineProfile, InvalidArgs};
 use crate::client::{ClientError, Clients};
 use crate::context::Context;
+use crate::engine::fail_reload::FailReload;
 use crate::lease::elector::InvalidTimings;
 use crate::lease::{Candidate, Leadership};
 use crate::metrics::Metrics;
@@ -37,9 +41,10 @@ use crate::publish::{self, Publisher};
 use crate::queue::Queue;
 use crate::ruleset::memory::Memory;
 use crate::status::events::Recorder;
+use crate::watch::foreign::{ChildView, DeploymentView, GatewayClassView, GatewayView};
 use crate::watch::index::Indexed;
 use crate::watch::object::{DataView, EngineView, RuleSetView, SourceView};
-use crate::watch::{self, Watched};
+use crate::watch::{self, Scope, Watched};
 use crate::{caches, worker};
 
 /// How many items are worked on at once for each processor: while some wait for the API server, others compile.
@@ -56,9 +61,6 @@ pub async fn run(args: ControllerArgs) -> Result<(), AppError> {
     tracing::info!(args = ?args, "flags");
     for flag in args.compat.without_effect() {
         tracing::warn!(flag, "this flag of the Go operator has no effect here");
-    }
-    for flag in args.compat.without_effect_yet() {
-        tracing::warn!(flag, "this flag is accepted, but has no effect yet");
     }
     let clients = Clients::new(args.kubeconfig.as_deref()).await?;
     let tls = ServerTls::mutual(&args.tls_dir)?;
@@ -77,13 +79,9 @@ pub async fn run(args: ControllerArgs) -> Result<(), AppError> {
     let watches = readiness.latch("watches");
     let context = context(&args, &clients, leadership.clone(), watches, workers, &mut registry)?;
     let publisher = context.publisher.clone();
-    // No WasmPlugin is written yet, so none carries a token.
-    publisher.open_grants();
 
-    watch::<RuleSetView>(&mut tasks, &context, &clients);
-    watch::<SourceView>(&mut tasks, &context, &clients);
-    watch::<DataView>(&mut tasks, &context, &clients);
-    watch::<EngineView>(&mut tasks, &context, &clients);
+    watch_all(&mut tasks, &context, &clients);
+    tasks.spawn(worker::open_grants(context.clone(), drain.clone()));
     for _ in 0..workers {
         tasks.spawn(worker::work(context.clone(), drain.clone()));
     }
@@ -143,6 +141,7 @@ fn context(
     metrics.register(registry);
     watch_metrics.register(registry);
     registry.register_collector(Box::new(caches::Metrics::new(publisher.clone())));
+    let settings = args.engine.settings(&args.pod_namespace);
     let compiler = Arc::new(Compiler::new());
     let queue = Queue::new(workers);
     queue.register(registry);
@@ -164,6 +163,9 @@ fn context(
         stock: Arc::default(),
         started: Instant::now(),
         memory: Arc::new(Mutex::new(Memory::new(args.limits()))),
+        fail_reload: Arc::new(FailReload::new(settings.fail_reload)),
+        settings: Arc::new(settings),
+        engines: Arc::default(),
     })
 }
 
@@ -183,9 +185,30 @@ fn stand_for_election(
     Ok(leadership)
 }
 
-fn watch<V: Indexed>(tasks: &mut JoinSet<()>, context: &Context, clients: &Clients) {
+/// One watch per kind: our own and those of our Engines' surroundings everywhere, what only concerns the operator where that is.
+fn watch_all(tasks: &mut JoinSet<()>, context: &Context, clients: &Clients) {
+    let settings = &context.settings;
+    watch::<RuleSetView>(tasks, context, clients, Scope::Cluster);
+    watch::<SourceView>(tasks, context, clients, Scope::Cluster);
+    watch::<DataView>(tasks, context, clients, Scope::Cluster);
+    watch::<EngineView>(tasks, context, clients, Scope::Cluster);
+    watch::<GatewayView>(tasks, context, clients, Scope::Cluster);
+    watch::<GatewayClassView>(tasks, context, clients, Scope::Cluster);
+    watch::<ChildView<WasmPlugin>>(tasks, context, clients, Scope::Cluster);
+    watch::<ChildView<Telemetry>>(tasks, context, clients, Scope::Cluster);
+    let own = Scope::Namespace(settings.namespace.clone());
+    watch::<ChildView<NetworkPolicy>>(tasks, context, clients, own.clone());
+    if let Some(operator) = &settings.operator_name {
+        watch::<ChildView<ServiceEntry>>(tasks, context, clients, own.clone());
+        watch::<ChildView<DestinationRule>>(tasks, context, clients, own);
+        let deployment = Scope::Object(settings.namespace.clone(), operator.clone());
+        watch::<DeploymentView>(tasks, context, clients, deployment);
+    }
+}
+
+fn watch<V: Indexed>(tasks: &mut JoinSet<()>, context: &Context, clients: &Clients, scope: Scope) {
     let (watched, client) = (context.watched.clone(), clients.watches.clone());
-    tasks.spawn(async move { watched.pump::<V>(client).await });
+    tasks.spawn(async move { watched.pump::<V>(client, scope).await });
 }
 
 /// This replica's name: a container's host name is its Pod's.

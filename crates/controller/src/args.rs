@@ -1,6 +1,7 @@
 //! The controller's flags, each with an environment twin. Types and checks, no IO.
 
 pub mod compat;
+pub mod engine;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -11,6 +12,7 @@ use coraza_runtime::flag::{BindAddress, duration};
 use coraza_runtime::log::LogArgs;
 
 use crate::args::compat::CompatArgs;
+use crate::args::engine::{EngineArgs, InvalidValue};
 use crate::lease::elector::{InvalidTimings, Timings};
 
 /// Reconciles Engine, RuleSet, RuleSource and RuleData, and publishes compiled RuleSets to the caches.
@@ -44,6 +46,9 @@ pub struct ControllerArgs {
     /// How large RuleSets may be.
     #[command(flatten)]
     pub limits: LimitArgs,
+    /// The flags about Engines.
+    #[command(flatten)]
+    pub engine: EngineArgs,
     /// The leader election's flags.
     #[command(flatten)]
     pub election: ElectionArgs,
@@ -124,6 +129,7 @@ impl ControllerArgs {
             return Err(InvalidArgs::GrpcBindAddress);
         }
         self.election.timings()?;
+        self.engine.check()?;
         let LimitArgs {
             max_ruleset_bytes,
             max_namespace_bytes,
@@ -163,6 +169,9 @@ pub enum InvalidArgs {
     /// The Lease's durations.
     #[error(transparent)]
     Timings(#[from] InvalidTimings),
+    /// A flag about Engines.
+    #[error(transparent)]
+    Engine(#[from] InvalidValue),
     /// The limits contain each other.
     #[error(
         "--max-ruleset-bytes must be more than 0, at most --max-namespace-bytes, and that at most --max-total-bytes"
@@ -194,7 +203,7 @@ mod tests {
         assert_eq!(args.limits(), Limits::default());
         assert!(args.election.leader_elect);
         assert_eq!(args.grpc_bind_address.to_string(), "[::]:9444");
-        assert!(args.compat.without_effect().is_empty() && args.compat.without_effect_yet().is_empty());
+        assert!(args.compat.without_effect().is_empty());
     }
 
     #[test]
@@ -253,16 +262,6 @@ mod tests {
         assert!(
             ignored.contains(&"--cache-gc-interval") && ignored.contains(&"--zap-devel"),
             "{ignored:?}"
-        );
-        assert_eq!(
-            args.compat.without_effect_yet(),
-            [
-                "--cache-server-port",
-                "--envoy-cluster-name",
-                "--istio-revision",
-                "--operator-name",
-                "--default-wasm-image"
-            ]
         );
         assert!(parse(&["--zap-devel"]).is_ok(), "a Go flag without a value is true");
     }

@@ -68,6 +68,14 @@ impl Leadership {
     }
 }
 
+#[cfg(test)]
+impl Leadership {
+    /// That of a process that never leads.
+    pub(crate) fn none() -> Self {
+        Self(watch::channel(None).1)
+    }
+}
+
 /// This process as a candidate for the Lease.
 #[derive(Debug)]
 pub struct Candidate {

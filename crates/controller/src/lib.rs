@@ -1,11 +1,13 @@
-//! The controller: watches the custom resources, compiles RuleSets, publishes them to the caches and says in each object's status
-//! how it went.
+//! The controller: watches the custom resources, compiles RuleSets, publishes them to the caches, makes Istio run them for each Engine,
+//! and says in each object's status how it went.
 
 pub mod app;
 pub mod args;
 pub mod caches;
 pub mod client;
 pub mod context;
+pub mod engine;
+pub mod istio;
 pub mod lease;
 pub mod metrics;
 pub mod publish;

@@ -16,8 +16,8 @@ use crate::publish::Delivery;
 
 mod object;
 
-pub use object::Name;
-use object::Objects;
+pub use object::{EngineInfo, Name};
+use object::{Infos, Objects};
 
 /// The upper bounds in seconds of validations: the Go operator's.
 const VALIDATION_SECONDS: [f64; 11] = [0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0];
@@ -64,6 +64,11 @@ struct CachesThat {
     namespace: Arc<str>,
     name: Arc<str>,
     state: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Kind {
+    kind: &'static str,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -127,6 +132,9 @@ pub struct Metrics {
     rulesource_validations: Validations,
     cache_set: Family<Namespace, Histogram, fn() -> Histogram>,
     leader: Family<Election, Gauge>,
+    engines: Objects,
+    engine_info: Infos,
+    istio: Family<Kind, Gauge>,
 }
 
 impl Default for Metrics {
@@ -142,6 +150,9 @@ impl Default for Metrics {
             rulesource_validations: Validations::default(),
             cache_set: Family::new_with_constructor(|| Histogram::new(CACHE_SET_SECONDS)),
             leader: Family::default(),
+            engines: Objects::without_info(&["Ready", "Progressing", "Degraded", "Accepted"]),
+            engine_info: Infos::default(),
+            istio: Family::default(),
         }
     }
 }
@@ -160,6 +171,9 @@ impl Metrics {
             rulesource_validations,
             cache_set,
             leader,
+            engines,
+            engine_info,
+            istio,
         } = self;
         rulesets.register(registry, "ruleset", "coraza_rulesets", "RuleSets");
         rulesources.register(registry, "rulesource", "coraza_rulesources", "RuleSources");
@@ -195,6 +209,13 @@ impl Metrics {
             "leader_election_master_status",
             "Whether this process leads (1) or stands by (0)",
             leader.clone(),
+        );
+        engines.register(registry, "engine", "coraza_engines", "Engines");
+        engine_info.register(registry);
+        registry.register(
+            "coraza_istio_told",
+            "Whether the mesh is told of the caches by an object of this kind (1) or that failed (0)",
+            istio.clone(),
         );
         self.leads(false);
     }
@@ -269,6 +290,27 @@ impl Metrics {
                 namespace: Arc::clone(namespace),
             })
             .observe(took.as_secs_f64());
+    }
+
+    /// An Engine has these conditions.
+    pub fn engine_conditions(&self, name: &Name, conditions: &[Condition]) {
+        self.engines.observe(name, conditions);
+    }
+
+    /// What an Engine asks for.
+    pub fn engine_info(&self, info: EngineInfo) {
+        self.engine_info.set(info);
+    }
+
+    /// An Engine is gone.
+    pub fn forget_engine(&self, name: &Name) {
+        self.engines.forget(name);
+        self.engine_info.forget(name);
+    }
+
+    /// The mesh is told of the caches by an object of this kind, or that failed.
+    pub fn istio(&self, kind: &'static str, told: bool) {
+        self.istio.get_or_create(&Kind { kind }).set(told.into());
     }
 
     /// This process leads or stands by.

@@ -14,6 +14,7 @@ mod service;
 mod session;
 mod snapshot;
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
@@ -171,6 +172,12 @@ impl Publisher {
     #[must_use]
     pub fn caches(&self) -> Vec<CacheState> {
         self.read(Exchange::caches)
+    }
+
+    /// How many of the caches that are subscribed serve each plugin.
+    #[must_use]
+    pub fn plugins(&self) -> BTreeMap<Digest, usize> {
+        self.read(Exchange::plugins)
     }
 
     /// What happened so far.

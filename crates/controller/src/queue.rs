@@ -24,6 +24,10 @@ pub enum Item {
     RuleSource(ObjectKey),
     /// The RuleData of this key.
     RuleData(ObjectKey),
+    /// The Engine of this key.
+    Engine(ObjectKey),
+    /// What the mesh must know of the caches.
+    Istio,
 }
 
 impl Item {
@@ -34,18 +38,22 @@ impl Item {
             Self::RuleSet(_) => "ruleset",
             Self::RuleSource(_) => "rulesource",
             Self::RuleData(_) => "ruledata",
+            Self::Engine(_) => "engine",
+            Self::Istio => "istio",
         }
     }
 }
 
 /// All names that [`Item::controller`] gives.
-const CONTROLLERS: [&str; 3] = ["ruleset", "rulesource", "ruledata"];
+const CONTROLLERS: [&str; 5] = ["ruleset", "rulesource", "ruledata", "engine", "istio"];
 
 impl schedule::Item for Item {
     fn namespace(&self) -> &str {
         match self {
             Self::RuleSet(key) => key.namespace(),
-            Self::RuleSource(key) | Self::RuleData(key) => &key.namespace,
+            Self::RuleSource(key) | Self::RuleData(key) | Self::Engine(key) => &key.namespace,
+            // No namespace has this name: it takes turns with all of them.
+            Self::Istio => "",
         }
     }
 }
@@ -135,7 +143,7 @@ impl Queue {
     }
 
     /// How many items of each controller wait.
-    fn depths(&self) -> [(&'static str, usize); 3] {
+    fn depths(&self) -> [(&'static str, usize); CONTROLLERS.len()] {
         let schedule = self.schedule();
         CONTROLLERS.map(|name| {
             (

@@ -111,7 +111,7 @@ fn look_up(context: &Context, key: &RuleSetKey) -> Found {
     };
     let engines = index
         .engines_of(key)
-        .filter_map(|engine| engine.revision.as_ref().and_then(parse_revision));
+        .filter_map(|engine| engine.status.revision.as_ref().and_then(parse_revision));
     Found {
         wanted: said.or_else(|| engines.max_by_key(|revision| revision.timestamp)),
         named: index.is_named(key),

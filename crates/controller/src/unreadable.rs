@@ -1,7 +1,7 @@
 //! Tells about an object that can't be decoded, in its own status: conditions can be written without reading the rest of it.
 
 use coraza_api::condition::reason;
-use coraza_api::{RuleData, RuleSet, RuleSource};
+use coraza_api::{Engine, RuleData, RuleSet, RuleSource};
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use kube::core::{NamespaceResourceScope, Resource};
@@ -35,6 +35,11 @@ impl Told for RuleSource {
 impl Told for RuleData {
     const REASON: &'static str = reason::RULE_DATA_ACCESS_ERROR;
     const REPORTER: Reporter = Reporter::RuleSet;
+}
+
+impl Told for Engine {
+    const REASON: &'static str = reason::INVALID_CONFIGURATION;
+    const REPORTER: Reporter = Reporter::Engine;
 }
 
 /// The part of a status that all kinds have, and all that is written here.

@@ -1,9 +1,10 @@
 //! One watch per kind, into an [`Index`] of our own; what changed goes to the work queue.
 //!
 //! A watch that fails, or whose kind isn't installed, is logged, counted and tried again: it deletes nothing and doesn't hold up
-//! the others. Once all kinds were listed completely, and never before, the rest of the controller may draw conclusions from what
-//! is *not* there.
+//! the others. Once all kinds of our own were listed completely, and never before, the rest of the controller may draw conclusions from
+//! what is *not* there.
 
+pub mod foreign;
 pub mod index;
 pub mod metrics;
 pub mod object;
@@ -49,7 +50,20 @@ struct Shared {
     queue: Queue,
     metrics: Metrics,
     synced: watch::Sender<bool>,
+    /// Whether it is known which tokens are in use.
+    tokens: watch::Sender<bool>,
     ready: Latch,
+}
+
+/// Which objects of a kind are watched.
+#[derive(Debug, Clone)]
+pub enum Scope {
+    /// All.
+    Cluster,
+    /// Those of one namespace.
+    Namespace(String),
+    /// The one of this namespace and name.
+    Object(String, String),
 }
 
 impl Watched {
@@ -63,6 +77,7 @@ impl Watched {
             queue,
             metrics,
             synced,
+            tokens: watch::channel(false).0,
             ready,
         };
         Self {
@@ -75,17 +90,38 @@ impl Watched {
         self.shared.index.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Returns when every kind was listed completely once.
+    /// Returns when every kind of our own was listed completely once.
     pub async fn synced(&self) {
         // The sender is alive as long as we are.
         let _ = self.shared.synced.subscribe().wait_for(|synced| *synced).await;
     }
 
+    /// Returns when it is known which tokens are in use.
+    pub async fn tokens_known(&self) {
+        // As above.
+        let _ = self.shared.tokens.subscribe().wait_for(|known| *known).await;
+    }
+
     /// Watches a kind for as long as the process runs.
-    pub async fn pump<V: Indexed>(&self, client: kube::Client) {
-        let api: Api<DynamicObject> = Api::all_with(client, &V::resource());
-        let events = watcher(api, watcher::Config::default().page_size(PAGE));
+    pub async fn pump<V: Indexed>(&self, client: kube::Client, scope: Scope) {
+        let config = watcher::Config::default().page_size(PAGE);
+        let (api, config) = match scope {
+            Scope::Cluster => (Api::all_with(client, &V::resource()), config),
+            Scope::Namespace(namespace) => (Api::namespaced_with(client, &namespace, &V::resource()), config),
+            Scope::Object(namespace, name) => {
+                let api = Api::namespaced_with(client, &namespace, &V::resource());
+                (api, config.fields(&format!("metadata.name={name}")))
+            }
+        };
+        let events = watcher::<DynamicObject>(api, config);
         self.follow::<V>(events).await;
+    }
+
+    /// Takes in an object as a write of ours returned it, so that the next look at it sees that write.
+    pub fn written<V: Indexed>(&self, object: DynamicObject) {
+        if let Some((key, object)) = decode::<V>(object, &self.shared.compiler) {
+            self.apply(Event::Apply(key, object));
+        }
     }
 
     /// Takes in the events of a watch. The stream goes on after an error, so the pause after it is ours to make.
@@ -107,7 +143,7 @@ impl Watched {
                 }
                 Err(error) => {
                     let delay = backoff.next(random());
-                    self.failed(V::KIND, &error, backoff.failures());
+                    self.failed::<V>(&error, backoff.failures());
                     tokio::time::sleep(delay).await;
                 }
             }
@@ -136,9 +172,10 @@ impl Watched {
 
     fn apply<V: Indexed>(&self, event: Event<V>) {
         let listed = matches!(event, Event::InitDone);
-        let (items, synced) = {
+        let (items, synced, tokens) = {
             let mut index = self.index();
-            (index.apply(event), listed && index.is_synced())
+            let items = index.apply(event);
+            (items, listed && index.is_synced(), listed && index.knows_tokens())
         };
         if listed {
             self.shared.metrics.up(V::KIND, true);
@@ -151,13 +188,27 @@ impl Watched {
             tracing::info!("all kinds listed");
             self.shared.ready.set();
         }
+        if tokens {
+            self.shared.tokens.send_replace(true);
+        }
     }
 
-    fn failed(&self, kind: &'static str, error: &watcher::Error, failures: u32) {
+    fn failed<V: Indexed>(&self, error: &watcher::Error, failures: u32) {
+        let kind = V::KIND;
         self.shared.metrics.up(kind, false);
         self.shared.metrics.failed(kind);
         let absent =
             matches!(error, watcher::Error::InitialListFailed(kube::Error::Api(status)) if status.is_not_found());
+        if absent {
+            let (items, tokens) = {
+                let mut index = self.index();
+                (index.absent::<V>(), index.knows_tokens())
+            };
+            self.shared.queue.add(items);
+            if tokens {
+                self.shared.tokens.send_replace(true);
+            }
+        }
         let error = chain(error);
         match (failures, absent) {
             (1, true) => tracing::warn!(

@@ -14,7 +14,7 @@ use crate::queue::schedule::Outcome;
 use crate::report::ReportError;
 use crate::watch::index::ruleset_key;
 use crate::watch::object::parse_revision;
-use crate::{ruledata, ruleset, rulesource};
+use crate::{engine, istio, ruledata, ruleset, rulesource};
 
 /// Returns when stock was taken. The first worker does it.
 async fn taken_stock(context: &Context) {
@@ -37,7 +37,7 @@ fn take_stock(context: &Context) {
         let engine = object.known()?;
         Some((
             RuleSetKey::new(&key.namespace, &engine.ruleset).ok(),
-            engine.revision.clone(),
+            engine.status.revision.clone(),
         ))
     });
     let mut memory = context.memory();
@@ -93,6 +93,8 @@ async fn reconcile(context: &Context, item: &Item) -> Result<Outcome, ReportErro
         Item::RuleSet(key) => ruleset::reconcile(context, key).await,
         Item::RuleSource(key) => rulesource::reconcile(context, key).await,
         Item::RuleData(key) => ruledata::reconcile(context, key).await,
+        Item::Engine(key) => engine::reconcile(context, key).await,
+        Item::Istio => Ok(istio::reconcile(context).await),
     }
 }
 
@@ -119,13 +121,31 @@ pub async fn follow_leadership(context: Context, mut drain: drain::Watch) {
     context.publisher.lead(None);
 }
 
-/// Looks again at each RuleSet whose delivery changed.
+/// Looks again at each RuleSet whose delivery changed. When caches come or go, every key's does: then it is seen, too, which plugin they
+/// serve.
 pub async fn follow_deliveries(context: Context, mut drain: drain::Watch) {
     let mut changes = std::pin::pin!(context.publisher.changes());
     loop {
         tokio::select! {
-            Some(key) = changes.next() => context.queue.add([Item::RuleSet(key)]),
+            Some(key) = changes.next() => {
+                context.queue.add([Item::RuleSet(key)]);
+                let announced = context.announced().announce(&context.publisher.plugins());
+                if announced {
+                    let engines = context.watched.index().engine_items();
+                    context.queue.add(engines);
+                }
+            }
             () = drain.signaled() => return,
         }
     }
+}
+
+/// Tells the publisher which tokens are in use, as soon as that is known.
+pub async fn open_grants(context: Context, mut drain: drain::Watch) {
+    tokio::select! {
+        () = context.watched.tokens_known() => engine::take_stock(&context),
+        () = drain.signaled() => return,
+    }
+    // All tasks go on until the drain.
+    drain.signaled().await;
 }

@@ -46,7 +46,8 @@ struct ConditionOf {
 #[derive(Debug, Clone)]
 pub(super) struct Objects {
     condition_types: &'static [&'static str],
-    info: Family<Name, Gauge>,
+    /// Nothing for a kind whose objects say more than their name.
+    info: Option<Family<Name, Gauge>>,
     conditions: Family<ConditionOf, Gauge>,
     totals: Family<Namespace, Gauge>,
     /// What the totals count. A std mutex is right: nothing awaits under it.
@@ -58,10 +59,18 @@ impl Objects {
     pub(super) fn new(condition_types: &'static [&'static str]) -> Self {
         Self {
             condition_types,
-            info: Family::default(),
+            info: Some(Family::default()),
             conditions: Family::default(),
             totals: Family::default(),
             known: Arc::default(),
+        }
+    }
+
+    /// The same, where [`Infos`] says that they exist.
+    pub(super) fn without_info(condition_types: &'static [&'static str]) -> Self {
+        Self {
+            info: None,
+            ..Self::new(condition_types)
         }
     }
 
@@ -73,14 +82,18 @@ impl Objects {
             totals,
             known: _,
         } = self;
-        registry.register(format!("coraza_{kind}_info"), format!("{plural}, each 1"), info.clone());
+        if let Some(info) = info {
+            registry.register(format!("coraza_{kind}_info"), format!("{plural}, each 1"), info.clone());
+        }
         let help = format!("Conditions of {plural}: 1 True, 0 False, -1 Unknown or absent");
         registry.register(format!("coraza_{kind}_condition"), help, conditions.clone());
         registry.register(total, format!("Number of {plural}"), totals.clone());
     }
 
     pub(super) fn observe(&self, name: &Name, conditions: &[Condition]) {
-        self.info.get_or_create(name).set(1);
+        if let Some(info) = &self.info {
+            info.get_or_create(name).set(1);
+        }
         for condition_type in self.condition_types {
             let value = condition(conditions, condition_type).map_or(-1, |condition| match condition.status.as_str() {
                 "True" => 1,
@@ -95,7 +108,9 @@ impl Objects {
     }
 
     pub(super) fn forget(&self, name: &Name) {
-        self.info.remove(name);
+        if let Some(info) = &self.info {
+            info.remove(name);
+        }
         for condition_type in self.condition_types {
             self.conditions.remove(&ConditionOf::new(name, condition_type));
         }
@@ -127,6 +142,59 @@ impl ConditionOf {
             namespace: Arc::clone(&name.namespace),
             name: Arc::clone(&name.name),
             condition,
+        }
+    }
+}
+
+/// What an Engine asks for, as labels.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct EngineInfo {
+    /// Its namespace.
+    pub namespace: Arc<str>,
+    /// Its name.
+    pub name: Arc<str>,
+    /// Its target's name.
+    pub target_name: Arc<str>,
+    /// Its target's kind.
+    pub target_type: &'static str,
+    /// How the firewall gets into the gateway.
+    pub driver_type: &'static str,
+    /// Its RuleSet's name.
+    pub ruleset_name: Arc<str>,
+    /// What happens to a request that can't be checked.
+    pub failure_policy: &'static str,
+}
+
+/// One series per Engine, whose labels change with it.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Infos {
+    family: Family<EngineInfo, Gauge>,
+    current: Arc<Mutex<BTreeMap<Name, EngineInfo>>>,
+}
+
+impl Infos {
+    pub(super) fn register(&self, registry: &mut Registry) {
+        registry.register(
+            "coraza_engine_info",
+            "Engines and what they ask for, each 1",
+            self.family.clone(),
+        );
+    }
+
+    pub(super) fn set(&self, info: EngineInfo) {
+        let name = Name::new(Arc::clone(&info.namespace), Arc::clone(&info.name));
+        let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(before) = current.get(&name).filter(|before| **before != info) {
+            self.family.remove(before);
+        }
+        self.family.get_or_create(&info).set(1);
+        current.insert(name, info);
+    }
+
+    pub(super) fn forget(&self, name: &Name) {
+        let before = self.current.lock().unwrap_or_else(PoisonError::into_inner).remove(name);
+        if let Some(before) = before {
+            self.family.remove(&before);
         }
     }
 }

@@ -323,6 +323,19 @@ impl Exchange {
         self.sessions.values().map(CacheState::of).collect()
     }
 
+    /// How many of the subscribers serve each plugin.
+    pub(super) fn plugins(&self) -> BTreeMap<Digest, usize> {
+        let mut plugins = BTreeMap::new();
+        for digest in self
+            .sessions
+            .values()
+            .filter_map(|session| session.hello().plugin_digest)
+        {
+            *plugins.entry(Digest::new(digest)).or_default() += 1;
+        }
+        plugins
+    }
+
     /// A cache's replica name, and the keys whose last good content it still lacks.
     pub(super) fn lacking(&self, id: SessionId) -> Option<(String, Vec<RuleSetKey>)> {
         let session = self.sessions.get(&id)?;

@@ -20,6 +20,8 @@ pub enum State {
     Waiting,
     /// A person must act.
     Degraded,
+    /// A person must act before anything is done for it: there is nothing that could be degraded.
+    Rejected,
 }
 
 /// What becomes of a condition type.
@@ -38,6 +40,7 @@ impl State {
             Self::Progressing => ("False", Keep, Set("True")),
             Self::Waiting => ("False", Remove, Set("True")),
             Self::Degraded => ("False", Set("True"), Remove),
+            Self::Rejected => ("False", Remove, Remove),
         };
         [(READY, Set(ready)), (DEGRADED, degraded), (PROGRESSING, progressing)]
     }
@@ -86,7 +89,8 @@ impl Outcome {
         condition(current, READY).is_some_and(|ready| {
             let status = if self.state == State::Ready { "True" } else { "False" };
             // A RuleSet that goes on being ready with other content is no news. One that is broken in another way is.
-            let message = self.state != State::Degraded || ready.message == self.message;
+            let broken = matches!(self.state, State::Degraded | State::Rejected);
+            let message = !broken || ready.message == self.message;
             ready.status == status && ready.reason == self.reason && message
         })
     }

@@ -18,8 +18,10 @@ use super::cut;
 const MAX_NOTE: usize = 1024;
 /// The longest name of an Event is 253; a dot and the sixteen digits of a time come behind the object's name.
 const MAX_OBJECT_NAME: usize = 253 - 17;
-/// What was being done, in all of our Events.
+/// What was being done, in all of our Events but one.
 const ACTION: &str = "Reconcile";
+/// What was being done in the Event of [`reason::WASM_PLUGIN_CREATED`].
+const PROVISION: &str = "Provision";
 
 /// Who reports, as users of the Go operator know it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -69,7 +71,7 @@ impl Event {
     pub fn of(outcome: &Outcome, current: &[Condition]) -> Option<Self> {
         let kind = match outcome.state {
             State::Ready => Kind::Normal,
-            State::Degraded => Kind::Warning,
+            State::Degraded | State::Rejected => Kind::Warning,
             State::Progressing | State::Waiting => return None,
         };
         (!outcome.is_said_by(current)).then(|| Self {
@@ -89,6 +91,14 @@ impl Event {
         }
     }
 
+    fn action(&self) -> &'static str {
+        if self.reason == reason::WASM_PLUGIN_CREATED {
+            PROVISION
+        } else {
+            ACTION
+        }
+    }
+
     /// The Event as the API server takes it.
     fn body(&self, regarding: &ObjectReference, reporter: Reporter, instance: &str, now: Timestamp) -> Body {
         let Self { kind, reason, note } = self;
@@ -100,7 +110,7 @@ impl Event {
                 ..ObjectMeta::default()
             },
             regarding: Some(regarding.clone()),
-            action: Some(ACTION.to_owned()),
+            action: Some(self.action().to_owned()),
             reason: Some((*reason).to_owned()),
             note: Some(cut(note.clone(), MAX_NOTE)),
             type_: Some(match kind {

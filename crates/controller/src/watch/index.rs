@@ -1,14 +1,24 @@
 //! `Index`: the objects of all watched kinds and who names whom. Pure: events go in, what has to be reconciled comes out.
 
+mod foreign;
+mod own;
+
+pub use foreign::IndexedChild;
+
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use coraza_api::istio::{DestinationRule, ServiceEntry, Telemetry, WasmPlugin};
 use coraza_ruleset::RuleSetKey;
+use k8s_openapi::api::networking::v1::NetworkPolicy;
 
+use crate::engine::child::Child;
+use crate::engine::triggers;
 use crate::queue::Item;
-use crate::ruleset::triggers;
+use crate::watch::foreign::{ChildView, DeploymentView, GatewayClassView, GatewayView};
 use crate::watch::object::{DataView, EngineView, ObjectKey, RuleSetView, SourceView, View};
 use crate::watch::references::References;
-use crate::watch::store::{Change, Event, Object, Store};
+use crate::watch::store::{Change, Event, Presence, Store};
 
 /// The objects of all watched kinds.
 #[derive(Debug, Default)]
@@ -27,6 +37,68 @@ pub struct Index {
     pub data_users: References,
     /// Which Engines name a RuleSet.
     pub ruleset_users: References,
+    /// Which Engines name a Gateway.
+    pub gateway_users: References,
+    /// All Gateways.
+    pub gateways: Store<GatewayView>,
+    /// All GatewayClasses.
+    pub classes: Store<GatewayClassView>,
+    /// All WasmPlugins.
+    pub plugins: Children<WasmPlugin>,
+    /// All Telemetries.
+    pub telemetries: Children<Telemetry>,
+    /// The NetworkPolicies of our own namespace.
+    pub policies: Children<NetworkPolicy>,
+    /// The ServiceEntries of our own namespace.
+    pub service_entries: Children<ServiceEntry>,
+    /// The DestinationRules of our own namespace.
+    pub destination_rules: Children<DestinationRule>,
+    /// The Deployment that this process belongs to, if it is one.
+    pub deployments: Store<DeploymentView>,
+}
+
+/// The objects of a kind that we make: as they are, and as we want them.
+#[derive(Debug)]
+pub struct Children<K> {
+    /// As they are.
+    pub live: Store<ChildView<K>>,
+    wanted: BTreeMap<ObjectKey, Wanted>,
+}
+
+/// An object as it was wanted last.
+#[derive(Debug, Clone)]
+pub struct Wanted {
+    /// By whom.
+    pub by: Item,
+    /// The object.
+    pub child: Arc<Child>,
+}
+
+impl<K> Default for Children<K> {
+    fn default() -> Self {
+        Self {
+            live: Store::default(),
+            wanted: BTreeMap::new(),
+        }
+    }
+}
+
+impl<K> Children<K> {
+    /// An object is about to be made so: what the watch tells of it needs no work as long as it is so.
+    pub fn want(&mut self, by: Item, child: Arc<Child>) {
+        self.wanted.insert(child.key.clone(), Wanted { by, child });
+    }
+
+    /// An object isn't wanted any more.
+    pub fn unwant(&mut self, key: &ObjectKey) {
+        self.wanted.remove(key);
+    }
+
+    /// The object as it was wanted last.
+    #[must_use]
+    pub fn wanted(&self, key: &ObjectKey) -> Option<&Wanted> {
+        self.wanted.get(key)
+    }
 }
 
 /// A kind that the index has a store for.
@@ -36,28 +108,55 @@ pub trait Indexed: View + PartialEq {
 
     /// Follows a change of an object and says what must be reconciled because of it.
     fn changed(index: &mut Index, change: &Change<Self>) -> Vec<Item>;
+
+    /// What must be reconciled when it becomes known whether the kind exists, and what there is of it.
+    fn appeared(_: &Index) -> Vec<Item> {
+        Vec::new()
+    }
+
+    /// Whether the event is older than what is known: our own writes are known before the watch tells of them.
+    fn is_outdated(_: &Index, _: &Event<Self>) -> bool {
+        false
+    }
 }
 
 impl Index {
     /// Takes in an event of a watch and says what must be reconciled because of it.
     pub fn apply<V: Indexed>(&mut self, event: Event<V>) -> Vec<Item> {
-        let changes = V::store(self).apply(event);
-        changes.iter().flat_map(|change| V::changed(self, change)).collect()
+        if V::is_outdated(self, &event) {
+            return Vec::new();
+        }
+        let complete = matches!(event, Event::InitDone);
+        let store = V::store(self);
+        let news = complete && store.presence() != Presence::Listed;
+        let changes = store.apply(event);
+        let mut items: Vec<Item> = changes.iter().flat_map(|change| V::changed(self, change)).collect();
+        if news {
+            items.extend(V::appeared(self));
+        }
+        items
     }
 
-    /// Whether every kind was listed completely once: before that, what isn't here may exist all the same.
+    /// A kind isn't installed. Says what must be reconciled because of it.
+    pub fn absent<V: Indexed>(&mut self) -> Vec<Item> {
+        if V::store(self).set_absent() {
+            V::appeared(self)
+        } else {
+            Vec::new()
+        }
+    }
+
+    /// Whether every kind of ours was listed completely once: before that, what isn't here may exist all the same. Other kinds hold up
+    /// nobody but the Engines that need them.
     #[must_use]
     pub const fn is_synced(&self) -> bool {
-        let Self {
-            rulesets,
-            sources,
-            data,
-            engines,
-            source_users: _,
-            data_users: _,
-            ruleset_users: _,
-        } = self;
-        rulesets.is_synced() && sources.is_synced() && data.is_synced() && engines.is_synced()
+        self.rulesets.is_synced() && self.sources.is_synced() && self.data.is_synced() && self.engines.is_synced()
+    }
+
+    /// Whether it is known which tokens are in use: all Engines are, and all WasmPlugins or that there are none.
+    #[must_use]
+    pub fn knows_tokens(&self) -> bool {
+        self.engines.is_synced() && self.plugins.live.presence() != Presence::Unknown
     }
 
     /// Everything that can be reconciled.
@@ -75,7 +174,23 @@ impl Index {
             .map(Item::RuleSet);
         let sources = self.sources.iter().map(|(key, _)| Item::RuleSource(key.clone()));
         let data = self.data.iter().map(|(key, _)| Item::RuleData(key.clone()));
-        rulesets.chain(sources).chain(data).collect()
+        let policies = self.policies.live.iter().filter_map(|(_, policy)| policy.known());
+        // A NetworkPolicy may be all that is left of an Engine.
+        let bereaved = policies.filter_map(|policy| triggers::engine_of_policy(policy));
+        let engines = self.engine_items().into_iter();
+        rulesets
+            .chain(sources)
+            .chain(data)
+            .chain(engines)
+            .chain(bereaved.map(Item::Engine))
+            .chain([Item::Istio])
+            .collect()
+    }
+
+    /// All Engines.
+    #[must_use]
+    pub fn engine_items(&self) -> Vec<Item> {
+        self.engines.iter().map(|(key, _)| Item::Engine(key.clone())).collect()
     }
 
     /// The Engines that name a RuleSet and can be read.
@@ -89,63 +204,17 @@ impl Index {
     pub fn is_named(&self, key: &RuleSetKey) -> bool {
         self.ruleset_users.to(&object_key(key)).next().is_some()
     }
-}
 
-impl Indexed for RuleSetView {
-    fn store(index: &mut Index) -> &mut Store<Self> {
-        &mut index.rulesets
-    }
-
-    fn changed(index: &mut Index, change: &Change<Self>) -> Vec<Item> {
-        let Some((sources, data)) = named(change.after.as_ref(), |set| (set.sources.clone(), set.data.clone())) else {
-            return triggers::of_ruleset(change, &[], &[]);
-        };
-        index.source_users.set(&change.key, sources);
-        let before = index.data_users.set(&change.key, data.clone());
-        triggers::of_ruleset(change, &before, &data)
-    }
-}
-
-impl Indexed for SourceView {
-    fn store(index: &mut Index) -> &mut Store<Self> {
-        &mut index.sources
-    }
-
-    fn changed(index: &mut Index, change: &Change<Self>) -> Vec<Item> {
-        triggers::of_source(change, &index.source_users)
-    }
-}
-
-impl Indexed for DataView {
-    fn store(index: &mut Index) -> &mut Store<Self> {
-        &mut index.data
-    }
-
-    fn changed(index: &mut Index, change: &Change<Self>) -> Vec<Item> {
-        triggers::of_data(change, &index.data_users)
-    }
-}
-
-impl Indexed for EngineView {
-    fn store(index: &mut Index) -> &mut Store<Self> {
-        &mut index.engines
-    }
-
-    fn changed(index: &mut Index, change: &Change<Self>) -> Vec<Item> {
-        let Some(after) = named(change.after.as_ref(), |engine| vec![Arc::clone(&engine.ruleset)]) else {
-            return Vec::new();
-        };
-        let before = index.ruleset_users.set(&change.key, after.clone());
-        triggers::of_engine(&change.key, &before, &after)
-    }
-}
-
-/// What an object names now: nothing if it is gone. None if it can't be read: then it still names what it named.
-fn named<T, N: Default>(object: Option<&Object<T>>, names: impl FnOnce(&T) -> N) -> Option<N> {
-    match object {
-        None => Some(N::default()),
-        Some(Object::Known(object)) => Some(names(object)),
-        Some(Object::Unknown(_)) => None,
+    /// The NetworkPolicies that were made for an Engine, by us or by the Go operator.
+    pub fn policies_of(
+        &self,
+        engine: &ObjectKey,
+    ) -> impl Iterator<Item = (&ObjectKey, &Arc<ChildView<NetworkPolicy>>)> {
+        let policies = self.policies.live.iter();
+        policies.filter_map(|(key, policy)| {
+            let policy = policy.known()?;
+            (triggers::engine_of_policy(policy).as_ref() == Some(engine)).then_some((key, policy))
+        })
     }
 }
 

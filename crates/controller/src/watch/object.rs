@@ -7,9 +7,13 @@ use std::sync::Arc;
 
 use coraza_api::metadata::annotation;
 use coraza_api::status::RevisionStatus;
-use coraza_api::{Engine, RuleData, RuleDataSpec, RuleSet, RuleSetSpec, RuleSetStatus, RuleSource, RuleSourceSpec};
+use coraza_api::{
+    Engine, EngineSpec, EngineStatus, RuleData, RuleDataSpec, RuleSet, RuleSetSpec, RuleSetStatus, RuleSource,
+    RuleSourceSpec,
+};
 use coraza_compiler::{Compiler, data_file};
 use coraza_ruleset::{DataFiles, Revision};
+use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, ObjectMeta};
 use kube::core::{ApiResource, DynamicObject};
 use serde::Deserialize;
@@ -59,6 +63,18 @@ pub struct Meta {
     pub generation: i64,
     /// Its version.
     pub resource_version: String,
+    /// When it was created.
+    pub created: Option<Timestamp>,
+    /// Whether its deletion was asked for, and waits for finalizers.
+    pub deleting: bool,
+}
+
+impl Meta {
+    /// The version as a number, by which those of one object can be compared (KEP-5504); 0 if it is none.
+    #[must_use]
+    pub fn version(&self) -> u64 {
+        self.resource_version.parse().unwrap_or_default()
+    }
 }
 
 /// A kind that the controller watches, as the controller sees it.
@@ -84,7 +100,11 @@ pub fn decode<V: View>(object: DynamicObject, compiler: &Compiler) -> Option<(Ob
         metadata,
         data,
     } = object;
-    let key = ObjectKey::new(metadata.namespace.as_deref()?, metadata.name.as_deref()?);
+    // An object of the cluster has the empty namespace.
+    let key = ObjectKey::new(
+        metadata.namespace.as_deref().unwrap_or_default(),
+        metadata.name.as_deref()?,
+    );
     let revision = data
         .pointer("/status/revision")
         .and_then(|status| RevisionStatus::deserialize(status).ok());
@@ -108,7 +128,7 @@ pub fn decode<V: View>(object: DynamicObject, compiler: &Compiler) -> Option<(Ob
 }
 
 /// Why an object isn't what its kind should be.
-#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{path}: {why}")]
 pub struct Undecodable {
     /// The field, as `kubectl explain` takes it.
@@ -249,15 +269,27 @@ impl View for DataView {
     }
 }
 
-/// An Engine: only what keeps a RuleSet's content alive.
+/// An Engine.
 #[derive(Debug)]
 pub struct EngineView {
     /// Its metadata.
     pub meta: Meta,
     /// The name of its RuleSet.
     pub ruleset: Arc<str>,
-    /// The revision that its status names: the last good one after its RuleSet was deleted.
-    pub revision: Option<RevisionStatus>,
+    /// What it asks for. An Engine that asks for something strange keeps its RuleSet, and what was made for it.
+    pub spec: Result<EngineSpec, Undecodable>,
+    /// Its status as we read it last.
+    pub status: EngineStatus,
+    /// Who has to agree to its deletion.
+    pub finalizers: Vec<String>,
+}
+
+impl EngineView {
+    /// The name of its Gateway, if it can be read.
+    #[must_use]
+    pub fn target(&self) -> Option<&str> {
+        self.spec.as_ref().ok().map(|spec| spec.target.name.as_str())
+    }
 }
 
 impl View for EngineView {
@@ -268,22 +300,19 @@ impl View for EngineView {
     }
 
     fn decode(metadata: &ObjectMeta, mut body: Value, _compiler: &Compiler) -> Result<Self, Undecodable> {
-        // Of its specification only the name is read, so that an Engine that says something strange elsewhere keeps its RuleSet.
         #[derive(Deserialize)]
         #[serde(rename_all = "camelCase")]
-        struct Spec {
+        struct Named {
             rule_set: coraza_api::engine::RuleSetReference,
         }
-        #[derive(Default, Deserialize)]
-        struct Status {
-            revision: Option<RevisionStatus>,
-        }
-        let spec: Spec = part(&mut body, "spec")?;
-        let status: Status = optional_part(&mut body, "status")?;
+        let mut whole = body.clone();
+        let named: Named = part(&mut body, "spec")?;
         Ok(Self {
             meta: meta(metadata),
-            ruleset: spec.rule_set.name.into(),
-            revision: status.revision,
+            ruleset: named.rule_set.name.into(),
+            spec: part(&mut whole, "spec"),
+            status: optional_part(&mut body, "status")?,
+            finalizers: metadata.finalizers.clone().unwrap_or_default(),
         })
     }
 }
@@ -301,19 +330,21 @@ macro_rules! equal_by_version {
 
 equal_by_version!(RuleSetView, SourceView, DataView, EngineView);
 
-fn meta(metadata: &ObjectMeta) -> Meta {
+pub(super) fn meta(metadata: &ObjectMeta) -> Meta {
     Meta {
         uid: metadata.uid.clone().unwrap_or_default(),
         generation: metadata.generation.unwrap_or_default(),
         resource_version: metadata.resource_version.clone().unwrap_or_default(),
+        created: metadata.creation_timestamp.as_ref().map(|time| time.0),
+        deleting: metadata.deletion_timestamp.is_some(),
     }
 }
 
-fn annotation_of<'a>(metadata: &'a ObjectMeta, name: &str) -> Option<&'a str> {
+pub(super) fn annotation_of<'a>(metadata: &'a ObjectMeta, name: &str) -> Option<&'a str> {
     metadata.annotations.as_ref()?.get(name).map(String::as_str)
 }
 
-fn part<T: DeserializeOwned>(body: &mut Value, name: &str) -> Result<T, Undecodable> {
+pub(super) fn part<T: DeserializeOwned>(body: &mut Value, name: &str) -> Result<T, Undecodable> {
     let part = body.get_mut(name).map(Value::take).unwrap_or_default();
     serde_path_to_error::deserialize(part).map_err(|error| {
         let within = error.path().to_string();
@@ -375,7 +406,8 @@ mod tests {
             Meta {
                 uid: "u".into(),
                 generation: 3,
-                resource_version: "7".into()
+                resource_version: "7".into(),
+                ..Meta::default()
             }
         );
     }
@@ -444,6 +476,8 @@ mod tests {
         let object = decoded::<EngineView>(body);
         let view = object.known().expect("decoded");
         assert_eq!(&*view.ruleset, "crs");
-        assert!(view.revision.as_ref().and_then(parse_revision).is_some());
+        let why = view.spec.as_ref().expect_err("strange").to_string();
+        assert!(why.starts_with("spec.target: invalid type: integer"), "{why}");
+        assert!(view.status.revision.as_ref().and_then(parse_revision).is_some());
     }
 }

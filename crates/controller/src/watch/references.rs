@@ -36,6 +36,12 @@ impl References {
         self.referrers.get(target).into_iter().flatten()
     }
 
+    /// Whom this object names.
+    #[must_use]
+    pub fn names_of(&self, referrer: &ObjectKey) -> &[Arc<str>] {
+        self.names.get(referrer).map(Vec::as_slice).unwrap_or_default()
+    }
+
     fn remove(&mut self, referrer: &ObjectKey, name: &Arc<str>) {
         let target = ObjectKey::new(Arc::clone(&referrer.namespace), Arc::clone(name));
         if let Some(referrers) = self.referrers.get_mut(&target) {

@@ -96,6 +96,18 @@ pub struct Store<T> {
     /// What the list under way had so far; nothing between lists.
     listed: Option<BTreeSet<ObjectKey>>,
     synced: bool,
+    absent: bool,
+}
+
+/// What is known about a kind as a whole.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Presence {
+    /// Nothing yet: an object that isn't here may exist all the same.
+    Unknown,
+    /// It was listed completely: what isn't here doesn't exist.
+    Listed,
+    /// It isn't installed.
+    Absent,
 }
 
 impl<T> Default for Store<T> {
@@ -104,6 +116,7 @@ impl<T> Default for Store<T> {
             objects: BTreeMap::new(),
             listed: None,
             synced: false,
+            absent: false,
         }
     }
 }
@@ -153,6 +166,7 @@ impl<T: PartialEq> Store<T> {
             return Vec::new();
         };
         self.synced = true;
+        self.absent = false;
         let vanished: Vec<_> = self
             .objects
             .keys()
@@ -173,6 +187,21 @@ impl<T> Store<T> {
     /// All objects, in the order of their keys.
     pub fn iter(&self) -> impl Iterator<Item = (&ObjectKey, &Object<T>)> {
         self.objects.iter()
+    }
+
+    /// The kind isn't installed. What was known of its objects stays known. Gives whether that is news.
+    pub const fn set_absent(&mut self) -> bool {
+        !std::mem::replace(&mut self.absent, true)
+    }
+
+    /// What is known about the kind as a whole.
+    #[must_use]
+    pub const fn presence(&self) -> Presence {
+        match (self.absent, self.synced) {
+            (true, _) => Presence::Absent,
+            (false, true) => Presence::Listed,
+            (false, false) => Presence::Unknown,
+        }
     }
 
     /// Whether a list was complete once: before that, an object that isn't here may still exist.
@@ -224,6 +253,18 @@ mod tests {
         assert!(store.is_synced());
         assert_eq!(list(&mut store, &[("a", 1), ("c", 2)]), ["~c", "-b"]);
         assert!(store.get(&key("b")).is_none());
+    }
+
+    #[test]
+    fn a_kind_that_is_not_installed_is_known_not_to_be() {
+        let mut store = Store::default();
+        assert_eq!(store.presence(), Presence::Unknown);
+        assert!(store.set_absent() && !store.set_absent());
+        assert_eq!(store.presence(), Presence::Absent);
+        list(&mut store, &[("a", 1)]);
+        assert_eq!(store.presence(), Presence::Listed);
+        assert!(store.set_absent());
+        assert!(store.get(&key("a")).is_some(), "nothing is deleted for it");
     }
 
     #[test]

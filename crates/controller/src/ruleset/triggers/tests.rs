@@ -136,18 +136,17 @@ fn an_engine_that_turns_to_another_ruleset_touches_both() {
     let key = super::RuleSetKey::new("a", "one").expect("a key");
     assert!(fixture.index.is_named(&key));
     let touched = fixture.apply::<EngineView>("a", "gateway", json!({"spec": {"ruleSet": {"name": "two"}}}));
-    assert_eq!(touched, set(BOTH));
+    let engine = "Engine(a/gateway)";
+    assert_eq!(touched, set([BOTH[0], BOTH[1], engine]));
     assert!(!fixture.index.is_named(&key));
-    assert!(
-        fixture
-            .apply::<EngineView>("a", "gateway", json!({"spec": {"ruleSet": {"name": "two"}}}))
-            .is_empty()
+    assert_eq!(
+        fixture.apply::<EngineView>("a", "gateway", json!({"spec": {"ruleSet": {"name": "two"}}})),
+        set([engine])
     );
-    assert!(
-        fixture
-            .apply::<EngineView>("a", "gateway", json!({"spec": 1}))
-            .is_empty(),
+    assert_eq!(
+        fixture.apply::<EngineView>("a", "gateway", json!({"spec": 1})),
+        set([engine]),
         "unreadable: it names what it named"
     );
-    assert_eq!(fixture.delete::<EngineView>("a", "gateway"), set([BOTH[1]]));
+    assert_eq!(fixture.delete::<EngineView>("a", "gateway"), set([BOTH[1], engine]));
 }
