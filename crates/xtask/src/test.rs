@@ -173,6 +173,7 @@ async fn environment(build: &Build, ground: &Ground, logs: &Path) -> Result<BTre
         ("CORAZA_E2E_LOGS", logs.into()),
         // Go's module cache answers these: they ask the network once per machine.
         ("CORAZA_CORE_RULE_SET", tools::core_rule_set().await?.into()),
+        ("CORAZA_CORE_RULE_SET_3", tools::debian::core_rule_set_3().await?.into()),
         (
             "CORAZA_E2E_GATEWAY_API_CRDS",
             tools::istio::gateway_api_crds().await?.into(),

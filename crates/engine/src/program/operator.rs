@@ -18,7 +18,7 @@ use crate::operators::{identity, text};
 pub(crate) enum Test {
     /// `unconditionalMatch`, and `SecAction`.
     Always,
-    /// `noMatch`, and `geoLookup`, which has no data base.
+    /// `noMatch`, and those that would ask others: `geoLookup`, `rbl`.
     Never,
     /// `rx`.
     Rx(PatternId),
@@ -55,7 +55,7 @@ impl<'a> Compilation<'a> {
         let argument = || operator.argument.clone();
         Ok(match operator.name {
             O::UnconditionalMatch => Test::Always,
-            O::NoMatch | O::GeoLookup => Test::Never,
+            O::NoMatch | O::GeoLookup | O::Rbl => Test::Never,
             O::Rx | O::RxGlobal if !operator.argument.is_static() => Test::DynamicRx(argument()),
             O::Rx => Test::Rx(self.pattern(&operator.argument.text)?),
             O::RxGlobal => Test::RxGlobal(self.pattern(&operator.argument.text)?),
@@ -97,7 +97,6 @@ impl<'a> Compilation<'a> {
             O::FuzzyHash
             | O::GsbLookup
             | O::InspectFile
-            | O::Rbl
             | O::Rsub
             | O::ValidateDtd
             | O::ValidateHash

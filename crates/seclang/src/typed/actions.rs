@@ -260,13 +260,11 @@ fn set_var(word: Word<'_>, context: &mut Context) -> Option<SetVar> {
         .map_or((assigned, None), |(left, right)| (left, Some(right)));
     let (collection, key) = collection_and_key(left.trim(), context)?;
     if collection.is_persistent() {
-        let message = format!("`{collection}` can't be changed: there are no persistent collections");
-        context.error_hint(
-            Kind::PersistentCollection,
-            word,
-            message,
-            "use TX, which lives as long as the transaction",
-        );
+        let message = format!("`setvar` has no effect on `{collection}` here: there are no persistent collections");
+        let warning = Diagnostic::warning(Kind::PersistentCollection, word.span(), message);
+        context
+            .diagnostics
+            .push(warning.hint("use TX, which lives as long as the transaction"));
     } else if collection != Variable::Tx {
         context.error(
             Kind::InvalidValue,

@@ -68,10 +68,16 @@ fn known(name: Word<'_>, context: &mut Context) -> Option<OperatorName> {
 fn outside_sandbox(name: OperatorName, written: &ast::Operator<'_>, context: &mut Context) {
     let reason = match name {
         OperatorName::InspectFile => "it runs a program",
-        OperatorName::Rbl => "it asks a name server",
         OperatorName::GsbLookup => "it reads a data base",
         OperatorName::PmFromFile | OperatorName::IpMatchFromFile if is_url(written.argument.bytes()) => {
             "it fetches a URL"
+        }
+        OperatorName::Rbl => {
+            return context.warn(
+                Kind::NoEffect,
+                written.text,
+                "`@rbl` asks no name server here, so it never matches",
+            );
         }
         OperatorName::GeoLookup => {
             return context.warn(

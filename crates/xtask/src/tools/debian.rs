@@ -54,6 +54,11 @@ pub(crate) async fn web_toolchain() -> Result<PathBuf> {
     unpacked("debian-rustc-web", &WEB_TOOLCHAIN).await
 }
 
+/// The Core Rule Set 3.3: `usr/share/modsecurity-crs/rules` and `etc/modsecurity/crs/crs-setup.conf`.
+pub(crate) async fn core_rule_set_3() -> Result<PathBuf> {
+    unpacked("debian-core-rule-set", &["modsecurity-crs"]).await
+}
+
 /// A folder with the contents of packages, fetched with apt from the Debian release that this runs on.
 async fn unpacked(name: &str, packages: &[&str]) -> Result<PathBuf> {
     let store = Store::of_user()?;
