@@ -6,8 +6,9 @@ use coraza_seclang::Location;
 use coraza_seclang::rules::{Phase, RuleId, Severity, Template};
 
 use crate::anomaly::AnomalyScores;
+use crate::collection::Bytes;
 use crate::program::{Member, Rule};
-use crate::transaction::State;
+use crate::transaction::{LastMatch, State};
 
 /// A rule that matched, with its whole chain. All texts of the wire are cut and shown as printable ASCII, other bytes as `\xHH`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -78,7 +79,10 @@ impl State {
     }
 
     fn event(&self, rule: &Rule, acted: Option<(&'static str, Option<u16>)>) -> MatchedRule {
-        let last = &self.last_match;
+        let last = |part: fn(&LastMatch) -> &Bytes, limit| {
+            let text = self.last_match.as_ref().map(part);
+            escape(text.map(|text| &**text).unwrap_or_default(), limit)
+        };
         // Of several in a chain, the last one: it knows most. Expanded now, when the whole chain has matched.
         let said = |text: fn(&Member) -> Option<&Template>, limit| {
             let template = rule.members.iter().rev().find_map(text);
@@ -101,9 +105,9 @@ impl State {
             ver: escape(&rule.ver, MAX_TEXT),
             maturity: rule.maturity,
             accuracy: rule.accuracy,
-            operator: escape(&last.operator, MAX_DATA),
-            variable: escape(&last.variable, MAX_TEXT),
-            value: escape(&last.value, MAX_VALUE),
+            operator: last(|last| &last.operator, MAX_DATA),
+            variable: last(|last| &last.variable, MAX_TEXT),
+            value: last(|last| &last.value, MAX_VALUE),
             action: acted.map(|(action, _)| action),
             status: acted.and_then(|(_, status)| status),
             scores: self.anomaly_scores(),

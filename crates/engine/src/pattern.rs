@@ -37,6 +37,7 @@ pub struct Pattern {
     dfa: DFA,
     /// What a value must have for the pattern to match it.
     requirement: Requirement,
+    cache_capacity: usize,
 }
 
 impl Pattern {
@@ -80,6 +81,7 @@ impl Pattern {
             .map(|dfa| Self {
                 dfa,
                 requirement: Requirement::of_pattern(&hir),
+                cache_capacity: capacity,
             })
             .map_err(|_| {
                 whole(ErrorKind::TooMuchCache {
@@ -98,6 +100,11 @@ impl Pattern {
     #[must_use]
     pub fn size(&self) -> usize {
         self.dfa.get_nfa().memory_usage()
+    }
+
+    /// The most bytes that a match cache keeps before it starts over.
+    pub(crate) fn cache_capacity(&self) -> usize {
+        self.cache_capacity
     }
 
     /// A match cache for this pattern; it grows while matching, up to a bound of its own.

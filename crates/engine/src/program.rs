@@ -82,7 +82,30 @@ pub struct Options<'a> {
     pub previous: Option<&'a Program>,
     /// How the program runs its rules.
     pub evaluation: Evaluation,
+    /// The most work of one transaction, in bytes that are looked at, each as often as it is; what builds an automaton while it matches
+    /// costs more. Past it regular expressions no longer match, `TX:MSC_PCRE_LIMITS_EXCEEDED` is 1, and as for a body that is too large
+    /// `SecRequestBodyLimitAction` says whether the transaction ends.
+    pub work_limit: u64,
 }
+
+/// What the options say of a program as a whole.
+#[derive(Clone, Copy, Debug)]
+struct Manner {
+    evaluation: Evaluation,
+    work_limit: u64,
+}
+
+impl From<&Options<'_>> for Manner {
+    fn from(options: &Options<'_>) -> Self {
+        Self {
+            evaluation: options.evaluation,
+            work_limit: options.work_limit,
+        }
+    }
+}
+
+/// About a quarter of a second in WebAssembly: past it, one request would stall all others of its worker for longer than people wait.
+const WORK_LIMIT: u64 = 200_000_000;
 
 /// How a program runs its rules.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -103,6 +126,7 @@ impl Default for Options<'_> {
             patterns: pattern::Limits::default(),
             previous: None,
             evaluation: Evaluation::Planned,
+            work_limit: WORK_LIMIT,
         }
     }
 }
@@ -117,6 +141,7 @@ pub struct Program {
     relevant_status: Option<pattern::Statuses>,
     /// `None`: naively.
     plan: Option<Plan>,
+    work_limit: u64,
     /// What transactions need while they run and leave to the next one.
     scratch: Mutex<Vec<Scratch>>,
 }
@@ -152,10 +177,11 @@ impl Program {
         patterns: Patterns,
         settings: Settings,
         relevant_status: Option<pattern::Statuses>,
-        evaluation: Evaluation,
+        manner: Manner,
     ) -> Self {
         Self {
-            plan: (evaluation == Evaluation::Planned).then(|| Plan::new(&phases, &patterns)),
+            work_limit: manner.work_limit,
+            plan: (manner.evaluation == Evaluation::Planned).then(|| Plan::new(&phases, &patterns)),
             phases,
             patterns,
             settings,
@@ -188,6 +214,10 @@ impl Program {
             .is_some_and(|statuses| statuses.contains(status))
     }
 
+    pub(crate) fn work_limit(&self) -> u64 {
+        self.work_limit
+    }
+
     /// For measurements: to how many of the tests that may see values of requests a value would be given, and how many there are. Only
     /// tests of which it is known what a value needs to match count: regular expressions, words, ranges of bytes.
     pub fn candidates(&self, value: &[u8]) -> (usize, usize) {
@@ -195,6 +225,12 @@ impl Program {
             .as_ref()
             .map(|plan| plan.candidates(value))
             .unwrap_or_default()
+    }
+
+    /// The memory of the match caches that no transaction uses at the moment, in bytes.
+    pub fn cache_usage(&self) -> usize {
+        let idle = self.scratch.lock().unwrap_or_else(PoisonError::into_inner);
+        idle.iter().map(Scratch::memory_usage).sum()
     }
 
     /// The memory of what was compiled, in bytes: regular expressions, words, the plan. Match caches aren't a part of it.

@@ -28,7 +28,7 @@ use crate::program::Program;
 
 pub(crate) use control::Control;
 pub(crate) use meter::Meter;
-pub(crate) use state::State;
+pub(crate) use state::{LastMatch, State};
 
 /// Who speaks with whom, as the server sees it.
 #[derive(Clone, Copy, Debug, Default)]

@@ -6,8 +6,6 @@ mod response;
 mod select;
 mod uri;
 
-use std::collections::BTreeMap;
-
 use coraza_seclang::rules::Variable;
 
 use crate::collection::{Bytes, Collection, Entry};
@@ -15,11 +13,11 @@ use crate::collection::{Bytes, Collection, Entry};
 pub(crate) use clock::Clock;
 pub(crate) use select::{Value, sources};
 
-/// Values by variable.
-#[derive(Debug, Default)]
+/// Values by variable: rules ask for them so often that each has its place.
+#[derive(Debug)]
 pub(crate) struct Variables {
-    scalars: BTreeMap<Variable, Bytes>,
-    collections: BTreeMap<Variable, Collection>,
+    scalars: Box<[Option<Bytes>]>,
+    collections: Box<[Collection]>,
     /// Grows with each change of a variable that [is settled](is_settled), so that what was read from these can be kept until then.
     version: u64,
     /// The same of TX.
@@ -57,9 +55,16 @@ impl Variables {
     /// Those of a transaction about which nothing is known yet.
     pub(crate) fn new() -> Self {
         let zero = Bytes::from(*b"0");
-        let mut variables = Self::default();
+        let mut variables = Self {
+            scalars: std::iter::repeat_with(|| None).take(Variable::ALL.len()).collect(),
+            collections: std::iter::repeat_with(Collection::default)
+                .take(Variable::ALL.len())
+                .collect(),
+            version: 0,
+            tx_version: 0,
+        };
         for flag in FLAGS {
-            variables.scalars.insert(flag, Bytes::clone(&zero));
+            variables.set(flag, Bytes::clone(&zero));
         }
         variables.set(Variable::HighestSeverity, *b"255");
         variables
@@ -68,7 +73,9 @@ impl Variables {
     /// Sets a variable that holds one value.
     pub(crate) fn set(&mut self, variable: Variable, value: impl Into<Bytes>) {
         self.note_change(variable);
-        self.scalars.insert(variable, value.into());
+        if let Some(place) = self.scalars.get_mut(variable as usize) {
+            *place = Some(value.into());
+        }
     }
 
     /// Sets a variable to a number.
@@ -78,23 +85,27 @@ impl Variables {
 
     /// The value of a variable that holds one; none if nothing has set it.
     pub(crate) fn get(&self, variable: Variable) -> Option<&Bytes> {
-        self.scalars.get(&variable)
+        self.scalars.get(variable as usize)?.as_ref()
     }
 
     /// The values of a variable that holds many.
     pub(crate) fn collection(&self, variable: Variable) -> impl Iterator<Item = &Entry> {
-        self.collections.get(&variable).into_iter().flat_map(Collection::iter)
+        self.collections
+            .get(variable as usize)
+            .into_iter()
+            .flat_map(Collection::iter)
     }
 
     /// The first value under a key.
     pub(crate) fn find(&self, variable: Variable, key: &[u8]) -> Option<&Bytes> {
-        self.collections.get(&variable)?.get(key)
+        self.collections.get(variable as usize)?.get(key)
     }
 
     /// A collection, to be changed.
     pub(crate) fn collection_mut(&mut self, variable: Variable) -> &mut Collection {
         self.note_change(variable);
-        self.collections.entry(variable).or_default()
+        #[allow(clippy::indexing_slicing, reason = "there is a place for each variable")]
+        &mut self.collections[variable as usize]
     }
 
     /// Grows with each change of a variable that [is settled](is_settled).

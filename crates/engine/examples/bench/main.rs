@@ -1,7 +1,7 @@
 //! Measures the engine beside libmodsecurity with the same rules and requests, in one process: for `cargo xtask bench engine`.
 //!
-//! `bench --crs DIR [--libmodsecurity FILE] [--level N] [--only TEXT] [--rounds N]`, with the folder of the Core Rule Set's Go module.
-//! One JSON object a line.
+//! `bench --crs DIR [--libmodsecurity FILE] [--level N] [--only TEXT] [--rounds N] [--own]`, with the folder of the Core Rule Set's Go
+//! module; `--own` measures what has no peer instead. One JSON object a line.
 
 #![allow(
     clippy::print_stdout,
@@ -10,9 +10,11 @@
     reason = "a program for a terminal"
 )]
 
+mod hostile;
 #[allow(dead_code, reason = "programs that compare verdicts need more of it")]
 #[path = "../oracle/libmodsecurity.rs"]
 mod libmodsecurity;
+mod own;
 #[allow(dead_code, reason = "the conformance suites need more of it")]
 #[path = "../conformance/ftw/rules.rs"]
 mod rules;
@@ -39,6 +41,8 @@ struct Wanted {
     libmodsecurity: Option<String>,
     only: String,
     rounds: usize,
+    /// Not scenarios, but what has no peer.
+    own: bool,
 }
 
 fn main() -> ExitCode {
@@ -58,9 +62,14 @@ fn wanted() -> Result<Wanted, String> {
         libmodsecurity: None,
         only: String::new(),
         rounds: 7,
+        own: false,
     };
     let mut arguments = std::env::args().skip(1);
     while let Some(flag) = arguments.next() {
+        if flag == "--own" {
+            wanted.own = true;
+            continue;
+        }
         let value = arguments.next().ok_or_else(|| format!("{flag} takes a value"))?;
         let number = || value.parse::<usize>().map_err(|_| format!("{flag} takes a number"));
         match flag.as_str() {
@@ -77,6 +86,9 @@ fn wanted() -> Result<Wanted, String> {
 
 fn run(wanted: &Wanted) -> Result<(), String> {
     let folder = wanted.crs.join("rules");
+    if wanted.own {
+        return own::measure(&folder);
+    }
     let setup = Setup::blocking(wanted.level);
     let program = rules::load(&folder, &setup)?;
     let Sources { texts, files } = rules::sources(&folder, &setup)?;

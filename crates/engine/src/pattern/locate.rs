@@ -33,6 +33,14 @@ pub struct LocatorCache {
     groups: Option<(pikevm::Cache, Captures)>,
 }
 
+impl LocatorCache {
+    /// Its memory in bytes.
+    pub(crate) fn memory_usage(&self) -> usize {
+        let groups = self.groups.as_ref().map_or(0, |(cache, _)| cache.memory_usage());
+        self.reverse.memory_usage() + groups
+    }
+}
+
 impl Locator {
     /// Builds it from the text of a pattern that was compiled under the same limits. `None` if its automata are too large.
     #[must_use]

@@ -11,7 +11,7 @@ use super::lines::Lines;
 use super::lists::Lists;
 use super::patterns::Patterns;
 use super::rule::{Member, Rule};
-use super::{Evaluation, Options, Program, Settings};
+use super::{Manner, Options, Program, Settings};
 use crate::pattern::{PatternError, Statuses};
 
 /// Answers whether a pattern compiles, in place of compiling it.
@@ -54,7 +54,7 @@ pub struct ProgramBuilder<R> {
     /// `SecAuditLogRelevantStatus`; `None` before the step that compiles it.
     relevant_status: Option<Option<Statuses>>,
     /// As the options of the last step have it.
-    evaluation: Evaluation,
+    manner: Manner,
     parts: Parts,
 }
 
@@ -83,7 +83,7 @@ impl<R: Borrow<Rules>> ProgramBuilder<R> {
             compiled: Vec::new(),
             places: Default::default(),
             relevant_status: None,
-            evaluation: Evaluation::default(),
+            manner: Manner::from(&Options::default()),
             parts: Parts {
                 lists: Lists::new(rules.borrow()),
                 ..Parts::default()
@@ -94,7 +94,7 @@ impl<R: Borrow<Rules>> ProgramBuilder<R> {
 
     /// Does one more step, and says whether there was anything to do. `options` should be the same in each.
     pub fn step(&mut self, options: &Options<'_>) -> bool {
-        self.evaluation = options.evaluation;
+        self.manner = Manner::from(options);
         self.step_by(options, None)
     }
 
@@ -124,7 +124,7 @@ impl<R: Borrow<Rules>> ProgramBuilder<R> {
             self.parts.patterns,
             Settings::of(self.rules.borrow()),
             self.relevant_status.flatten(),
-            self.evaluation,
+            self.manner,
         ))
     }
 

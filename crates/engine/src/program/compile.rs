@@ -229,12 +229,12 @@ impl<'a> Compilation<'a> {
 }
 
 /// The operator as people know it, without its argument's quotes.
-fn shown(operator: &rules::Operator) -> Box<[u8]> {
+fn shown(operator: &rules::Operator) -> Arc<[u8]> {
     let negation: &[u8] = if operator.negated { b"!" } else { b"" };
     let Template { text, .. } = &operator.argument;
     [negation, b"@", operator.name.name().as_bytes(), b" ", text]
         .concat()
-        .into_boxed_slice()
+        .into()
 }
 
 /// Those of the defaults and then the rule's own, after the last `t:none`.

@@ -49,7 +49,7 @@ pub(crate) struct Member {
     pub(crate) test: Test,
     pub(crate) negated: bool,
     /// The operator as written, for events.
-    pub(crate) operator: Box<[u8]>,
+    pub(crate) operator: Arc<[u8]>,
     pub(crate) transformations: Box<[Transformation]>,
     pub(crate) multi_match: bool,
     pub(crate) capture: bool,

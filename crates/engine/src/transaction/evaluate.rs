@@ -95,7 +95,7 @@ impl State {
 
     /// Whether a rule and the rest of its chain match.
     fn chain(&mut self, rule: &Rule, mut matches: impl FnMut(&mut Self, usize, &Member) -> bool) -> bool {
-        self.last_match = LastMatch::default();
+        self.last_match = None;
         self.variables.collection_mut(Variable::MatchedVars).clear();
         rule.members.iter().enumerate().all(|(at, member)| {
             if member.unconditional {
@@ -121,15 +121,17 @@ impl State {
         if member.capture && verdict.matches && !verdict.captures.is_empty() {
             self.capture(verdict.captures);
         }
-        let name = value.name();
+        let name = Bytes::from(value.name());
         self.variables.set(Variable::MatchedVar, Bytes::clone(bytes));
-        self.variables.set(Variable::MatchedVarName, name.as_slice());
+        self.variables.set(Variable::MatchedVarName, Bytes::clone(&name));
         self.variables
             .collection_mut(Variable::MatchedVars)
-            .push(name.as_slice(), Bytes::clone(bytes));
-        self.last_match.variable = name;
-        self.last_match.value = value.bytes.to_vec();
-        self.last_match.operator = member.operator.clone();
+            .push(Bytes::clone(&name), Bytes::clone(bytes));
+        self.last_match = Some(LastMatch {
+            operator: Arc::clone(&member.operator),
+            variable: name,
+            value: Bytes::clone(&value.bytes),
+        });
         self.act(member, rule.phase);
         true
     }

@@ -1,18 +1,24 @@
 //! `Meter`: the work of one transaction, counted and bounded, so that a request has the same verdict on every machine. No IO.
 
-/// The most work of one transaction, in bytes that an operator or a transformation looks at. About a quarter of a second in
-/// WebAssembly: past it, one request would stall all others of its worker for longer than people wait.
-const LIMIT: u64 = 200_000_000;
-
 /// Counts up to a limit.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Meter {
+    limit: u64,
     spent: u64,
     /// Something other than the count reached its limit.
     exceeded: bool,
 }
 
 impl Meter {
+    /// A meter that has counted nothing yet.
+    pub(crate) fn new(limit: u64) -> Self {
+        Self {
+            limit,
+            spent: 0,
+            exceeded: false,
+        }
+    }
+
     /// Counts work.
     pub(crate) fn charge(&mut self, bytes: u64) {
         self.spent = self.spent.saturating_add(bytes);
@@ -25,7 +31,7 @@ impl Meter {
 
     /// Whether no more work is to be done.
     pub(crate) fn is_exceeded(&self) -> bool {
-        self.exceeded || self.spent > LIMIT
+        self.exceeded || self.spent > self.limit
     }
 
     /// The work so far.

@@ -2,7 +2,10 @@
 
 use std::sync::Arc;
 
+use coraza_seclang::rules::Variable;
+
 use super::State;
+use super::resolve::count;
 use super::test::Verdict;
 use crate::plan::{FilterId, Gate, Listed, MemberPlan, Memo, Plan, TextId};
 use crate::program::{Member, Rule, Scratch};
@@ -28,12 +31,10 @@ impl State {
         let has_all_targets = !self.control.removes_targets() || self.control.removed_targets(rule).is_empty();
         let matches = match how {
             _ if !has_all_targets => return self.member(rule, member, with.scratch),
-            MemberPlan { gate: Some(gate), .. } => {
-                if self.opens(member, gate, with) {
-                    return self.member(rule, member, with.scratch);
-                }
-                false
-            }
+            MemberPlan { gate: Some(gate), .. } => match self.gate(rule, member, gate, with) {
+                Some(matches) => matches,
+                None => return self.member(rule, member, with.scratch),
+            },
             MemberPlan { set: None, .. } => return self.member(rule, member, with.scratch),
             MemberPlan { set: Some(_), .. } => self.listed(rule, member, how, with),
         };
@@ -43,17 +44,26 @@ impl State {
         matches
     }
 
-    /// Whether a number in TX is as wanted. Where there is more than one value under the key, it is only looked at afterwards.
-    fn opens(&mut self, member: &Member, gate: Gate, with: &mut Planned<'_>) -> bool {
+    /// Whether a number in TX is as wanted, with everything that follows from it; `None` if there is more than one value under the key.
+    fn gate(&mut self, rule: &Rule, member: &Member, gate: Gate, with: &mut Planned<'_>) -> Option<bool> {
         self.meter.charge(1);
-        let number = with.memo.number(gate.key, with.plan.key(gate.key), &self.variables);
-        let value = match (gate.counts, number.count) {
+        let key = with.plan.key(gate.key);
+        let number = with.memo.number(gate.key, key, &self.variables);
+        let compared = match (gate.counts, number.count) {
             (true, count) => i64::try_from(count).unwrap_or(i64::MAX),
-            (false, 0) => return false,
+            (false, 0) => return Some(false),
             (false, 1) => number.value,
-            (false, _) => return true,
+            (false, _) => return None,
         };
-        (gate.compare)(&value, &gate.argument) != member.negated
+        let verdict = Verdict::from((gate.compare)(&compared, &gate.argument));
+        if verdict.matches == member.negated {
+            return Some(false);
+        }
+        let value = match member.targets.first() {
+            Some(target) if gate.counts => count(target, number.count),
+            _ => self.variables.entries(Variable::Tx, Some(key)).next()?,
+        };
+        Some(self.conclude(rule, member, &value, &value.bytes, verdict))
     }
 
     fn listed(&mut self, rule: &Rule, member: &Member, how: MemberPlan, with: &mut Planned<'_>) -> bool {

@@ -179,7 +179,7 @@ impl State {
 }
 
 /// How many values a target selects, as a value.
-fn count(target: &Target, count: usize) -> Value {
+pub(super) fn count(target: &Target, count: usize) -> Value {
     let key = match &target.selector {
         Selector::Key(key) => Some(Bytes::from(&**key)),
         Selector::All | Selector::Pattern(_) => None,

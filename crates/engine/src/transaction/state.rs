@@ -33,7 +33,7 @@ pub(crate) struct State {
     /// The rule that runs: its phase and its place in it.
     pub(crate) current: Option<(Phase, usize)>,
     /// What the current rule's last match says.
-    pub(crate) last_match: LastMatch,
+    pub(crate) last_match: Option<LastMatch>,
     /// Bytes in TX.
     pub(crate) tx_bytes: usize,
     /// Patterns that rules made of values of this transaction; `None` for those that can't be compiled.
@@ -47,11 +47,11 @@ pub(crate) struct State {
 }
 
 /// What there is to say about the current rule's last match.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct LastMatch {
-    pub(crate) operator: Box<[u8]>,
-    pub(crate) variable: Vec<u8>,
-    pub(crate) value: Vec<u8>,
+    pub(crate) operator: Bytes,
+    pub(crate) variable: Bytes,
+    pub(crate) value: Bytes,
 }
 
 impl State {
@@ -69,14 +69,14 @@ impl State {
                 started: identity.started,
                 ..Clock::default()
             },
-            meter: Meter::default(),
+            meter: Meter::new(program.work_limit()),
             memo: Memo::default(),
             matched: Vec::new(),
             forgotten: 0,
             interruption: None,
             interrupted: false,
             current: None,
-            last_match: LastMatch::default(),
+            last_match: None,
             tx_bytes: 0,
             dynamic_patterns: Vec::new(),
             request_body: Vec::new(),

@@ -1,0 +1,170 @@
+//! What there is no peer for: compiling, memory, how many tests are left out, and requests made to be expensive. Reads rules.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use coraza_engine::seclang::rules::Rules;
+use coraza_engine::seclang::{lower, parse};
+use coraza_engine::{Options, Program};
+use serde_json::json;
+
+use crate::hostile;
+use crate::rules::{self, Setup, Sources};
+use crate::scenario::{self, Scenario};
+
+/// How often each is measured; the fastest counts.
+const ROUNDS: usize = 5;
+
+/// Short values: those that most of a request is made of.
+const SHORT: usize = 64;
+
+/// Prints everything.
+pub(crate) fn measure(folder: &Path) -> Result<(), String> {
+    let sources = rules::sources(folder, &Setup::blocking(4))?;
+    let before = lowered(&sources, "");
+    let after = lowered(&sources, "SecRule ARGS \"@rx (?i)an\\s+edit\" \"id:77,phase:2,deny\"\n");
+    let program = Arc::new(compile(&before, &sources, None)?);
+    let cold = fastest(|| compile(&before, &sources, None).map(drop))?;
+    let edit = fastest(|| compile(&after, &sources, Some(&program)).map(drop))?;
+    println!(
+        "{}",
+        json!({"figure": "compile-cold", "value": millis(cold), "unit": "ms", "most": 150.0})
+    );
+    println!(
+        "{}",
+        json!({"figure": "compile-edit", "value": millis(edit), "unit": "ms", "most": 15.0})
+    );
+    let mebibytes = |bytes: usize| bytes as f64 / f64::from(1 << 20);
+    let size = mebibytes(program.memory_usage());
+    println!(
+        "{}",
+        json!({"figure": "program-memory", "value": size, "unit": "MiB", "most": 8.0})
+    );
+    for scenario in scenario::all() {
+        crate::ours(&program, &scenario);
+    }
+    let caches = mebibytes(program.cache_usage());
+    println!(
+        "{}",
+        json!({"figure": "caches-after-scenarios", "value": caches, "unit": "MiB", "most": 10.0})
+    );
+    never_started(&program);
+    for (name, make) in hostile::ALL {
+        hostile_request(&program, name, make);
+    }
+    let caches = mebibytes(program.cache_usage());
+    println!(
+        "{}",
+        json!({"figure": "caches-after-hostile", "value": caches, "unit": "MiB", "most": 10.0})
+    );
+    Ok(())
+}
+
+fn lowered(sources: &Sources, more: &str) -> Rules {
+    let texts = sources.texts.iter().map(String::as_str).chain([more]);
+    let parsed: Vec<_> = texts.map(|text| Arc::new(parse(text.as_bytes()))).collect();
+    lower(&parsed).0
+}
+
+fn compile(rules: &Rules, sources: &Sources, previous: Option<&Program>) -> Result<Program, String> {
+    let options = Options {
+        files: &sources.files,
+        previous,
+        ..Options::default()
+    };
+    Program::compile(rules, &options).map_err(|error| format!("{error:?}"))
+}
+
+fn fastest(mut run: impl FnMut() -> Result<(), String>) -> Result<Duration, String> {
+    let mut best = Duration::MAX;
+    for _ in 0..ROUNDS {
+        let mut outcome = Ok(());
+        best = best.min(crate::cpu_time(&mut || outcome = run(), 1));
+        outcome?;
+    }
+    Ok(best)
+}
+
+/// Of the tests of requests, the share that a short, harmless value isn't given to.
+fn never_started(program: &Program) {
+    let scenarios = scenario::all();
+    let harmless = scenarios.iter().filter(|scenario| !scenario.attack);
+    let values: Vec<Vec<u8>> = harmless.flat_map(values).filter(|value| value.len() <= SHORT).collect();
+    let (mut started, mut all) = (0, 0);
+    for value in &values {
+        let (candidates, tests) = program.candidates(value);
+        started += candidates;
+        all += tests;
+    }
+    let share = 100.0 - 100.0 * started as f64 / all.max(1) as f64;
+    println!(
+        "{}",
+        json!({"figure": "never-started", "value": share, "unit": "%", "least": 95.0})
+    );
+    let per_value = started as f64 / values.len().max(1) as f64;
+    println!(
+        "{}",
+        json!({"figure": "candidates-per-value", "value": per_value, "unit": "tests"})
+    );
+}
+
+/// The names and values of headers and arguments.
+fn values(scenario: &Scenario) -> Vec<Vec<u8>> {
+    let query = scenario
+        .uri
+        .split_once('?')
+        .map(|(_, query)| query.as_bytes())
+        .unwrap_or_default();
+    let arguments = [query, &scenario.body]
+        .into_iter()
+        .flat_map(|text| text.split(|byte| b"&=".contains(byte)));
+    let headers = scenario
+        .headers
+        .iter()
+        .flat_map(|(name, value)| [name.clone(), value.clone()]);
+    let arguments = arguments.map(|text| {
+        text.iter()
+            .map(|byte| if *byte == b'+' { b' ' } else { *byte })
+            .collect()
+    });
+    headers.chain(arguments).collect()
+}
+
+/// Time by byte, and by how much more twice the length takes. Both lengths are run before they are measured, so that caches are what
+/// they are in a server.
+fn hostile_request(program: &Arc<Program>, name: &str, make: fn(usize) -> Vec<u8>) {
+    let [short, long] = [25_000, 50_000].map(|length| {
+        let scenario = Scenario {
+            name: "hostile",
+            method: "POST",
+            uri: "/".to_owned(),
+            headers: vec![
+                ("Host".into(), "example.com".into()),
+                ("Content-Type".into(), "application/x-www-form-urlencoded".into()),
+            ],
+            body: hostile::form(&make(length)),
+            attack: true,
+        };
+        let mut run = || {
+            crate::ours(program, &scenario);
+        };
+        run();
+        let times = (0..ROUNDS).map(|_| crate::cpu_time(&mut run, 1));
+        let time = times.min().unwrap_or_default();
+        (time, time.as_secs_f64() * 1e9 / length as f64)
+    });
+    let growth = long.0.as_secs_f64() / short.0.as_secs_f64();
+    println!(
+        "{}",
+        json!({"figure": format!("hostile-{name}-growth"), "value": growth, "unit": "x", "most": 2.3})
+    );
+    println!(
+        "{}",
+        json!({"figure": format!("hostile-{name}-per-byte"), "value": long.1, "unit": "ns/byte"})
+    );
+}
+
+fn millis(time: Duration) -> f64 {
+    time.as_secs_f64() * 1e3
+}
