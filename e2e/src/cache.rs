@@ -18,6 +18,8 @@ use crate::{controller, environment, port};
 pub struct Settings {
     /// The replica's name.
     pub name: String,
+    /// The operator's namespace: where the ServiceAccount of gateways' tokens is.
+    pub namespace: String,
     /// Its certificate.
     pub identity: Identity,
     /// Where controllers publish.
@@ -144,6 +146,7 @@ fn command(settings: &Settings, tls_dir: &Path, addresses: [SocketAddr; 3]) -> s
     let mut command = Process::command(&environment().cache);
     command
         .env("KUBECONFIG", &settings.kubeconfig)
+        .env("POD_NAMESPACE", &settings.namespace)
         .env("POD_NAME", &settings.name);
     command
         .arg(format!("--cache-server-port={}", http.port()))

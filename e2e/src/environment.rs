@@ -27,6 +27,10 @@ pub struct Environment {
     pub istio_crds: PathBuf,
     /// `envoy`
     pub envoy: PathBuf,
+    /// The plugin's module, as tests run it.
+    pub plugin: PathBuf,
+    /// The same with a way to make it trap.
+    pub plugin_with_trap: PathBuf,
     /// `docker-registry`; with Istio only.
     pub registry: Option<PathBuf>,
     /// Where the logs of the processes go.
@@ -113,6 +117,8 @@ pub fn environment() -> &'static Environment {
             gateway_api_crds: path("CORAZA_E2E_GATEWAY_API_CRDS"),
             istio_crds: path("CORAZA_E2E_ISTIO_CRDS"),
             envoy: path("CORAZA_E2E_ENVOY"),
+            plugin: path("CORAZA_E2E_PLUGIN"),
+            plugin_with_trap: path("CORAZA_E2E_PLUGIN_WITH_TRAP"),
             registry: std::env::var_os("CORAZA_E2E_REGISTRY").map(PathBuf::from),
             logs: path("CORAZA_E2E_LOGS"),
         }

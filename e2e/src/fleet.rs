@@ -173,6 +173,7 @@ impl Fleet {
         self.started += 1;
         cache::Settings {
             name: format!("cache-{}", self.started - 1),
+            namespace: self.namespace.clone(),
             identity: self.authority.issue(certificates::CACHE),
             controllers: self.controllers.iter().map(|controller| controller.grpc).collect(),
             kubeconfig: environment().cluster.cache_kubeconfig.clone(),

@@ -20,7 +20,9 @@ pub struct Mesh {
     pub fleet: Fleet,
     /// Where plugins are pulled from.
     pub registry: Registry,
-    /// The URL of the plugin that Engines without an image get: [`wasm::echo`].
+    /// The URL of the filter that Engines without an image get: [`wasm::echo`].
+    pub echo: String,
+    /// The URL of the plugin itself.
     pub plugin: String,
 }
 
@@ -39,15 +41,18 @@ impl Mesh {
 
     async fn start() -> Self {
         let registry = Registry::start().await;
-        let plugin = registry.push("echo", "v1", &wasm::echo()).await;
-        let default_image = format!("--default-wasm-image={plugin}");
+        let echo = registry.push("echo", "v1", &wasm::echo()).await;
+        let module = std::fs::read(&environment().plugin).expect("the plugin can be read");
+        let plugin = registry.push("coraza", "v1", &module).await;
+        let default_image = format!("--default-wasm-image={echo}");
         let service = format!("--cache-service={CACHE_SERVICE}");
-        let size = Size::of(1, 2).controller_flags(&[&default_image, &service, "--operator-name=coraza"]);
+        let size = Size::of(1, 2).controller_flags(&[&default_image, &service, "--operator-name=coraza-controller"]);
         let fleet = Fleet::launch(size, None).await;
         fleet.ready().await;
         let mesh = Self {
             fleet,
             registry,
+            echo,
             plugin,
         };
         service::create(

@@ -54,16 +54,22 @@ impl Kind {
     /// Creates or changes an object to have this spec.
     ///
     /// # Panics
-    /// If the API server refuses it.
-    pub async fn apply(&self, client: &Client, namespace: &str, name: &str, spec: Value) -> Value {
+    /// If the API server refuses it; [`try_apply`](Self::try_apply) says how.
+    pub async fn apply(&self, client: &Client, namespace: &str, name: &str, spec: Value) {
+        let applied = self.try_apply(client, namespace, name, spec).await;
+        applied.unwrap_or_else(|error| panic!("{} {namespace}/{name} was refused: {error}", self.name));
+    }
+
+    /// As [`apply`](Self::apply), for what may be refused.
+    ///
+    /// # Errors
+    /// The API server's.
+    pub async fn try_apply(&self, client: &Client, namespace: &str, name: &str, spec: Value) -> kube::Result<()> {
         let mut object = DynamicObject::new(name, &self.resource());
         object.data = serde_json::json!({ "spec": spec });
+        let params = PatchParams::apply(FIELD_MANAGER).force();
         let api = self.within(client, namespace);
-        let applied = api
-            .patch(name, &PatchParams::apply(FIELD_MANAGER).force(), &Patch::Apply(&object))
-            .await;
-        let applied = applied.unwrap_or_else(|error| panic!("{} {namespace}/{name} was refused: {error}", self.name));
-        serde_json::to_value(applied).expect("an object is JSON")
+        api.patch(name, &params, &Patch::Apply(&object)).await.map(drop)
     }
 
     /// An object as it is now, if it is there.

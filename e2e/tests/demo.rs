@@ -33,11 +33,13 @@ async fn it_ends_well_and_leaves_no_process() {
     let text = demo.log();
     assert!(status.success(), "{text}");
     assert!(text.contains("== It works"), "{text}");
+    let with_istio = !text.contains("Without Istio");
     assert_eq!(
         pids(&text).len(),
-        4,
-        "a controller, two caches, and the controller again: {text}"
+        if with_istio { 6 } else { 4 },
+        "a controller, two caches, the controller again, a web server and a Gateway's proxy: {text}"
     );
+    assert_eq!(text.contains("ran in Envoy"), with_istio, "{text}");
     gone(&text).await;
 }
 

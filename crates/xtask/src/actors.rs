@@ -1,5 +1,6 @@
 //! How a controller and a cache are started as processes on loopback: the flags that the demo and the benchmarks give them.
 
+use std::net::Ipv4Addr;
 use std::path::Path;
 
 use anyhow::{Context, Result};
@@ -46,11 +47,11 @@ pub(crate) fn controller(program: Program, ports: Ports, certificates: &Path) ->
         ))
 }
 
-/// Gives a program that is a cache its flags; it subscribes at the port `grpc`.
-pub(crate) fn cache(program: Program, ports: Ports, grpc: u16, certificates: &Path) -> Program {
+/// Gives a program that is a cache its flags; it subscribes at the port `grpc`, and is read at an address.
+pub(crate) fn cache(program: Program, ports: Ports, grpc: u16, read_at: Ipv4Addr, certificates: &Path) -> Program {
     program
         .arg(format!("--controller-address=127.0.0.1:{grpc}"))
-        .arg("--cache-server-bind-address=127.0.0.1")
+        .arg(format!("--cache-server-bind-address={read_at}"))
         .arg(format!("--cache-server-port={}", ports.service))
         .arg(format!("--health-probe-bind-address=127.0.0.1:{}", ports.health))
         .arg(format!("--metrics-bind-address=127.0.0.1:{}", ports.metrics))

@@ -79,6 +79,8 @@ pub(crate) enum Place {
     Loopback,
     /// With Istio, in a network namespace of its own.
     Isolated,
+    /// With Istio, in the network namespace that we are in.
+    Here,
 }
 
 /// A cluster that ends with its handle, or with us.
@@ -118,7 +120,7 @@ impl Cluster {
         prepare(dir)?;
         let supervisor = match place {
             Place::Isolated => network::isolated(end).arg(this_program()),
-            Place::Loopback => Program::ended_by(end, this_program()),
+            Place::Loopback | Place::Here => Program::ended_by(end, this_program()),
         };
         let supervisor = supervisor.args(["cluster", "run", "--dir"]).arg(dir);
         let supervisor = supervisor.args(istio.then_some("--istio"));

@@ -4,6 +4,7 @@
 //! a process of ours that ends without being told to.
 
 pub(crate) mod certificates;
+mod mesh;
 mod poll;
 mod script;
 mod shell;
@@ -14,7 +15,9 @@ use std::time::Instant;
 use anyhow::{Context, Result};
 
 use self::stage::Stage;
-use crate::workspace;
+use crate::cluster::{network, this_program};
+use crate::program::End;
+use crate::{tools, workspace};
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
@@ -24,16 +27,32 @@ pub(crate) struct Args {
     /// Leave everything running, and say how to use it
     #[arg(long)]
     pub(crate) keep: bool,
+    /// Without Istio and Envoy, as where network namespaces can't be made
+    #[arg(long)]
+    pub(crate) without_istio: bool,
+    /// We are in the network namespace that is to be the cluster's node
+    #[arg(long, hide = true)]
+    pub(crate) in_node: bool,
 }
 
 pub(crate) async fn run(args: &Args) -> Result<()> {
+    if !args.in_node {
+        println!(
+            "About a minute once the tools are built; building them takes about 25 min on 2 cores, once per machine."
+        );
+    }
     let started = Instant::now();
-    println!(
-        "About half a minute once the tools are built; building them takes about 13 min on 2 cores, once per machine."
-    );
-    let rules = crate::tools::core_rule_set().await?;
-    eprintln!("$ cargo build --workspace --bins   (about 3 min with nothing cached)");
+    let rules = tools::core_rule_set().await?;
+    if !args.in_node {
+        eprintln!("$ cargo build --workspace --bins   (about 3 min with nothing cached)");
+    }
     let build = workspace::build(workspace::Tests::None).await?;
+    if !args.in_node && args.context.is_none() && !args.without_istio {
+        match network::preflight().await {
+            Ok(()) => return run_in_node(args).await,
+            Err(error) => println!("Without Istio and Envoy: {error:#}"),
+        }
+    }
     let stage = Stage::set(args, &build, &rules).await?;
     let claims = tokio::select! {
         claims = script::run(&stage) => claims.context("the demo failed")?,
@@ -44,4 +63,18 @@ pub(crate) async fn run(args: &Args) -> Result<()> {
         println!("  {claim}");
     }
     if args.keep { stage.keep() } else { stage.clear().await }
+}
+
+/// Runs all of it again in a network namespace of its own, where nothing leads out of: what is fetched and built is so by now.
+async fn run_in_node(args: &Args) -> Result<()> {
+    tools::cluster().await?;
+    tools::istio::provide().await?;
+    tools::envoy::provide().await?;
+    let end = if args.keep {
+        End::TerminateUnlessDetached
+    } else {
+        End::Terminate
+    };
+    let demo = network::isolated(end).arg(this_program()).args(["demo", "--in-node"]);
+    demo.args(args.keep.then_some("--keep")).run().await
 }

@@ -1,5 +1,6 @@
 //! A cluster with a controller and caches, the release builds as processes of their own, set up as an administrator would.
 
+use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -102,8 +103,9 @@ impl Fleet {
         let (controller, caches) = &mut self.ports;
         let ports = caches.next().context("no ports for so many caches")?;
         let program = Program::new(workspace::target_dir().join("release/coraza-cache"));
-        let program = actors::cache(program, ports, controller.service, &self.dir)
+        let program = actors::cache(program, ports, controller.service, Ipv4Addr::LOCALHOST, &self.dir)
             .env("KUBECONFIG", &self.cluster.state.cache_kubeconfig)
+            .env("POD_NAMESPACE", "coraza-system")
             .env("POD_NAME", &name);
         let started = Instant::now();
         let process = program.start_logged(&self.dir.join(format!("{name}.log")))?;

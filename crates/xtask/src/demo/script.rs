@@ -4,12 +4,13 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, ensure};
 
+use super::mesh;
 use super::poll::Target;
 use super::shell::Shell;
 use super::stage::{NAMESPACE, Stage};
 
 /// The RuleSet that `kubectl coraza generate coreruleset` writes.
-const RULESET: &str = "default-ruleset";
+pub(super) const RULESET: &str = "default-ruleset";
 
 /// The RuleSource to edit: short, and with a rule that reads a data file.
 const SOURCE: &str = "request-913-scanner-detection";
@@ -24,6 +25,9 @@ pub(super) async fn run(stage: &Stage) -> Result<Vec<String>> {
     claims.push(edit(stage, &shell).await?);
     claims.push(break_and_mend(stage, &shell).await?);
     claims.push(lose_the_controller(stage, &shell).await?);
+    if let Some(node) = stage.node() {
+        claims.extend(mesh::attach(stage, &mut shell, node).await?);
+    }
     Ok(claims)
 }
 

@@ -1,15 +1,17 @@
 //! What the demo runs on: a cluster, a controller and two caches, each a process of its own, and the shell to reach them.
 
 use std::cell::RefCell;
+use std::ffi::OsStr;
+use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 
 use super::Args;
-use super::certificates;
 use super::poll::Target;
 use super::shell::Shell;
+use super::{certificates, mesh};
 use crate::actors;
 use crate::cluster::{Cluster, Place};
 use crate::program::{End, Program, Running};
@@ -66,10 +68,11 @@ impl Stage {
             }
             None => {
                 let kubectl = tools::cluster().await?.kubectl;
+                let place = if args.in_node { Place::Here } else { Place::Loopback };
                 let cluster = if args.keep {
-                    Cluster::start_detachable(&dir.join("cluster"), Place::Loopback).await?
+                    Cluster::start_detachable(&dir.join("cluster"), place).await?
                 } else {
-                    Cluster::start(&dir.join("cluster"), Place::Loopback).await?
+                    Cluster::start(&dir.join("cluster"), place).await?
                 };
                 shell.add_to_path(&[&programs, kubectl.parent().context("kubectl in no folder")?])?;
                 shell.export("KUBECONFIG", &cluster.state.kubeconfig);
@@ -109,18 +112,36 @@ impl Stage {
         self.cluster.is_some()
     }
 
+    /// The node that all of it is on, if it has a mesh.
+    pub(super) fn node(&self) -> Option<Ipv4Addr> {
+        Some(self.cluster.as_ref()?.state.istio.as_ref()?.node)
+    }
+
+    /// The cluster's folder.
+    pub(super) fn cluster_dir(&self) -> Result<&Path> {
+        let cluster = self.cluster.as_ref().context("the cluster isn't the demo's")?;
+        Ok(&cluster.state.dir)
+    }
+
+    /// Where the rights are; an operator that is already in the cluster has its Lease in coraza-system.
+    fn operator_namespace(&self) -> &'static str {
+        if self.own_cluster() { "coraza-system" } else { NAMESPACE }
+    }
+
     /// Starts the controller, and waits until it is ready.
     pub(super) async fn start_controller(&self) -> Result<()> {
         let [kubeconfig, _] = &self.kubeconfigs;
         let [binary, _] = &self.binaries;
         let controller = actors::controller(Program::ended_by(self.end, binary), self.ports.controller, &self.dir);
-        // The Lease is where the rights are: an operator that is already in the cluster has its own in coraza-system.
-        let namespace = if self.own_cluster() { "coraza-system" } else { NAMESPACE };
+        let controller = match self.node() {
+            Some(node) => controller.args(mesh::controller_flags(node)),
+            None => controller,
+        };
         let controller = self
             .shell
             .program(controller)
             .env("KUBECONFIG", kubeconfig)
-            .env("POD_NAMESPACE", namespace)
+            .env("POD_NAMESPACE", self.operator_namespace())
             .env("POD_NAME", "coraza-controller-0");
         self.start("coraza-controller-0", controller)?;
         self.ready(self.ports.controller.health).await
@@ -132,12 +153,14 @@ impl Stage {
         let [_, binary] = &self.binaries;
         for (name, ports) in ["coraza-cache-0", "coraza-cache-1"].into_iter().zip(self.ports.caches) {
             let cache = Program::ended_by(self.end, binary);
-            let cache = actors::cache(cache, ports, self.ports.controller.service, &self.dir);
+            let read_at = self.node().map_or(Ipv4Addr::LOCALHOST, |_| Ipv4Addr::UNSPECIFIED);
+            let cache = actors::cache(cache, ports, self.ports.controller.service, read_at, &self.dir);
             self.start(
                 name,
                 self.shell
                     .program(cache)
                     .env("KUBECONFIG", kubeconfig)
+                    .env("POD_NAMESPACE", self.operator_namespace())
                     .env("POD_NAME", name),
             )?;
         }
@@ -147,7 +170,13 @@ impl Stage {
         Ok(())
     }
 
-    fn start(&self, name: &'static str, program: Program) -> Result<()> {
+    /// A program that ends as the demo's processes do.
+    pub(super) fn actor(&self, program: impl AsRef<OsStr>) -> Program {
+        self.shell.program(Program::ended_by(self.end, program))
+    }
+
+    /// Starts a process that must not end.
+    pub(super) fn start(&self, name: &'static str, program: Program) -> Result<()> {
         let log = self.dir.join(format!("{name}.log"));
         let running = program.start_logged(&log)?;
         println!("$ {} > {} 2>&1 &", running.line(), log.display());
@@ -201,6 +230,12 @@ impl Stage {
             running.detach();
         }
         println!("\nAll of it is still running. The `export` lines above make a shell that reaches it; to end it:");
+        if let Some(istio) = self.cluster.as_ref().and_then(|cluster| cluster.state.istio.as_ref()) {
+            println!(
+                "nsenter --net={} -- bash   # first: it is in a network of its own",
+                istio.namespace.display()
+            );
+        }
         println!("kill {}", pids.join(" "));
         match self.cluster.map(Cluster::detach) {
             Some(state) => println!("cargo xtask cluster stop --dir {}", state.dir.display()),
