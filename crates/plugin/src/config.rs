@@ -39,6 +39,9 @@ pub struct Config {
     pub work_limit: Option<u64>,
     /// Content types whose bodies are streams: they are let through as they come, uninspected. gRPC always is.
     pub stream_content_types: Vec<String>,
+    /// How many bytes of a body may be held where rules take a part for the whole (`ProcessPartial`). Envoy refuses requests and breaks
+    /// responses off that it would have to hold more of than its buffer limit, which it doesn't tell.
+    pub max_held_body_bytes: Option<u64>,
 }
 
 /// Where rules come from.
@@ -155,6 +158,9 @@ impl Config {
                 .number("waf_work_limit")
                 .and_then(|limit| u64::try_from(limit).ok()),
             stream_content_types: keys.strings("stream_content_types").unwrap_or_default(),
+            max_held_body_bytes: keys
+                .number("max_held_body_bytes")
+                .and_then(|bytes| u64::try_from(bytes).ok()),
         };
         (config, keys.finish())
     }
@@ -210,8 +216,15 @@ struct Keys {
     warnings: Vec<String>,
 }
 
-/// Keys of the Go plugin without a meaning here: its branches that write metrics had them.
-const WITHOUT_EFFECT: [&str; 2] = ["metrics_mode", "suppress_crs_audit_logs"];
+/// Keys without a meaning here: those of the Go plugin's branches that write metrics, and what our controller adds to tell whose the
+/// configuration is, or to make it another one.
+const WITHOUT_EFFECT: [&str; 5] = [
+    "metrics_mode",
+    "suppress_crs_audit_logs",
+    "driver_type",
+    "engine_uid",
+    "redrive",
+];
 
 impl Keys {
     fn read<T>(&mut self, key: &str, kind: &str, read: impl FnOnce(Value) -> Option<T>) -> Option<T> {

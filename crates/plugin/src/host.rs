@@ -135,6 +135,8 @@ pub trait Host {
     fn now(&self) -> u64;
     /// A number that others can't foresee.
     fn random(&self) -> u64;
+    /// How large the VM's memory is, in bytes. It never shrinks.
+    fn memory(&self) -> u64;
     /// Asks for a tick each so many milliseconds; 0 for none.
     fn set_tick_period(&self, milliseconds: u32) -> Result<()>;
     /// At most `length` bytes of a buffer from `start` on; nothing if it is empty.

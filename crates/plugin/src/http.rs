@@ -20,6 +20,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use coraza_engine::Transaction;
+use coraza_engine::seclang::rules::LimitAction;
 use coraza_engine::transaction::{Connection, Identity, Interrupted, RequestLine, states};
 
 use crate::config::FailurePolicy;
@@ -170,7 +171,7 @@ impl Stream {
             Body::Upgrade(length) => size >= length,
             Body::Whole | Body::Stream => false,
         };
-        if !end && !whole && size <= limit(transaction.body_limit()) {
+        if !end && !whole && size <= self.limit(transaction.body_limit(), Side::Request) {
             return Action::Pause;
         }
         self.read_request_body(outlets, Side::Request)
@@ -191,7 +192,7 @@ impl Stream {
             }
         };
         // One byte more than may be inspected tells the engine that there are more.
-        let length = limit(transaction.body_limit()).saturating_add(1);
+        let length = self.limit(transaction.body_limit(), Side::Request).saturating_add(1);
         let bytes = match outlets.host.buffer(Buffer::RequestBody, 0, length) {
             Ok(bytes) => bytes,
             Err(status) => {
@@ -273,11 +274,24 @@ impl Stream {
             }
         }
     }
-}
 
-/// How many bytes of a body are inspected.
-fn limit(of_rules: u64) -> usize {
-    usize::try_from(of_rules).unwrap_or(usize::MAX).min(MAX_BODY)
+    /// How many bytes of a body are inspected, where the rules would see `of_rules`.
+    fn limit(&self, of_rules: u64, side: Side) -> usize {
+        let settings = self.rules.as_ref().map(|rules| rules.loaded.program.settings());
+        let partial = settings.is_some_and(|settings| {
+            let body = match side {
+                Side::Request => &settings.request_body,
+                Side::Response => &settings.response_body,
+            };
+            body.limit_action == LimitAction::ProcessPartial
+        });
+        let held = self
+            .site
+            .as_ref()
+            .filter(|_| partial)
+            .map_or(u64::MAX, |site| site.max_held_body_bytes);
+        usize::try_from(of_rules.min(held)).unwrap_or(usize::MAX).min(MAX_BODY)
+    }
 }
 
 #[cfg(test)]

@@ -100,6 +100,8 @@ pub struct Loading {
     revision: Option<Revision>,
     files: BTreeMap<String, Vec<u8>>,
     overrides: BTreeSet<Override>,
+    /// The most work of one transaction, in the engine's unit; the engine's own limit if absent.
+    work_limit: Option<u64>,
     stage: Stage,
 }
 
@@ -131,12 +133,20 @@ impl Loading {
             revision,
             files: content.files,
             overrides: BTreeSet::new(),
+            work_limit: None,
             stage: Stage::Parse {
                 text: content.rules,
                 chunks,
                 parsed: Vec::new(),
             },
         }
+    }
+
+    /// The same, with another limit on the work of one transaction.
+    #[must_use]
+    pub const fn with_work_limit(mut self, limit: Option<u64>) -> Self {
+        self.work_limit = limit;
+        self
     }
 
     /// Which revision.
@@ -204,11 +214,13 @@ impl Loading {
                 mut builder,
             } => {
                 let sources = chunk::sources(&text, &chunks, &first_lines);
+                let defaults = Options::default();
                 let options = Options {
+                    work_limit: self.work_limit.unwrap_or(defaults.work_limit),
                     sources: &sources,
                     files: &self.files,
                     previous,
-                    ..Options::default()
+                    ..defaults
                 };
                 if builder.step(&options) {
                     drop(sources);

@@ -105,7 +105,7 @@ impl<H: Host> Plugin<H> {
                 self.use_slot(root, key.clone(), cache, &site);
                 Rules::Slot(key)
             }
-            (Source::Static(source), _) => match StaticRules::compile(&self.host, &source) {
+            (Source::Static(source), _) => match StaticRules::compile(&self.host, &source, site.work_limit) {
                 Some(rules) => Rules::Static(rules),
                 None => return false,
             },

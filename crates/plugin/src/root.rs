@@ -42,14 +42,14 @@ pub struct StaticRules {
 
 impl StaticRules {
     /// Compiles what is configured; nothing if it is wrong, which is logged.
-    pub fn compile(host: &impl Host, source: &Static) -> Option<Self> {
+    pub fn compile(host: &impl Host, source: &Static, work_limit: Option<u64>) -> Option<Self> {
         let mut sets = BTreeMap::new();
         for (name, rules) in &source.directives {
             let content = Content {
                 rules: rules.clone(),
                 files: BTreeMap::new(),
             };
-            match Loading::new(content, None).finish(None) {
+            match Loading::new(content, None).with_work_limit(work_limit).finish(None) {
                 Ok(loaded) => sets.insert(name.as_str(), Rc::new(loaded)),
                 Err(invalid) => {
                     refuse(host, name, &invalid.to_string());

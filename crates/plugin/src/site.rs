@@ -14,6 +14,10 @@ pub struct Site {
     pub match_log: MatchLog,
     /// Content types whose bodies are streams.
     pub stream_content_types: Vec<String>,
+    /// The most work of one transaction, in the engine's unit.
+    pub work_limit: Option<u64>,
+    /// How many bytes of a body may be held where rules take a part for the whole.
+    pub max_held_body_bytes: u64,
     /// The Engine's name.
     pub engine: Option<String>,
     /// Its namespace.
@@ -31,6 +35,8 @@ impl Site {
             filter_state: config.filter_state,
             match_log: config.match_log,
             stream_content_types: config.stream_content_types.clone(),
+            work_limit: config.work_limit,
+            max_held_body_bytes: config.max_held_body_bytes.unwrap_or(u64::MAX),
             engine: config.engine.clone(),
             namespace: config.namespace.clone(),
             names: Names::new(config),

@@ -226,8 +226,10 @@ impl Slot {
         self.keys.resign(vm.host, vm.id);
     }
 
-    fn report<H: Host>(&mut self, vm: &Vm<'_, H>, now: u64) {
+    fn report<H: Host>(&mut self, vm: &mut Vm<'_, H>, now: u64) {
         self.reported = now;
+        vm.metrics
+            .set(vm.host, self.site.names.own("vm.memory_bytes"), vm.host.memory());
         let revision = self.current.as_ref().and_then(|current| current.revision.as_ref());
         self.keys.report(vm.host, vm.id, revision, now);
     }
@@ -338,7 +340,7 @@ impl Slot {
     fn begin(&mut self, revision: Revision, content: Content, gzip: Vec<u8>, now: u64) {
         self.poller.load(revision.clone());
         self.loading = Some(Work {
-            loading: Loading::new(content, Some(revision)),
+            loading: Loading::new(content, Some(revision)).with_work_limit(self.site.work_limit),
             gzip,
             started: now,
         });

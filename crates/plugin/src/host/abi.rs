@@ -122,6 +122,11 @@ impl Host for Envoy {
         RandomState::new().hash_one(self.now())
     }
 
+    fn memory(&self) -> u64 {
+        const PAGE: usize = 64 << 10;
+        u64::try_from(core::arch::wasm32::memory_size::<0>().saturating_mul(PAGE)).unwrap_or(u64::MAX)
+    }
+
     fn set_tick_period(&self, milliseconds: u32) -> Result<()> {
         // SAFETY: a number.
         status(unsafe { proxy_set_tick_period_milliseconds(milliseconds) })

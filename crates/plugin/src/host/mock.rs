@@ -112,6 +112,10 @@ impl Host for MockHost {
         4 + self.vm.get()
     }
 
+    fn memory(&self) -> u64 {
+        1 << 20
+    }
+
     fn set_tick_period(&self, milliseconds: u32) -> Result<()> {
         self.ask()?;
         self.tick.set(milliseconds);

@@ -6,7 +6,7 @@ use coraza_engine::Transaction;
 use coraza_engine::transaction::states;
 
 use super::head::{self, Body};
-use super::{Outlets, Stage, Stream, limit};
+use super::{Outlets, Stage, Stream};
 use crate::host::{Action, Buffer, Headers, Host, Pairs, Side};
 
 /// Switching Protocols: what follows is no HTTP.
@@ -73,7 +73,11 @@ impl Stream {
     /// A part of the response's body: `size` bytes are held.
     pub fn response_body<H: Host>(&mut self, outlets: &mut Outlets<'_, H>, size: usize, end: bool) -> Action {
         match &self.stage {
-            Stage::ResponseBody(transaction) if !end && size <= limit(transaction.body_limit()) => Action::Pause,
+            Stage::ResponseBody(transaction)
+                if !end && size <= self.limit(transaction.body_limit(), Side::Response) =>
+            {
+                Action::Pause
+            }
             Stage::ResponseBody(_) => self.read_response_body(outlets),
             _ => Action::Continue,
         }
@@ -92,7 +96,7 @@ impl Stream {
                 return Action::Continue;
             }
         };
-        let length = limit(transaction.body_limit()).saturating_add(1);
+        let length = self.limit(transaction.body_limit(), Side::Response).saturating_add(1);
         let bytes = match outlets.host.buffer(Buffer::ResponseBody, 0, length) {
             Ok(bytes) => bytes,
             Err(status) => {

@@ -162,6 +162,20 @@ fn at_the_limit_the_body_is_rejected_or_inspected_as_far_as_it_goes() {
 }
 
 #[test]
+fn less_is_held_where_envoy_holds_less_and_a_part_will_do() {
+    let json = r#"{"max_held_body_bytes":10}"#;
+    let mut driver = Driver::with(&format!("SecRequestBodyLimitAction ProcessPartial\n{ARGS}"), json);
+    driver.request(&FORM, false);
+    assert_eq!(driver.body("a=evil&b=c", false), Action::Pause);
+    assert_eq!(driver.body("a=evil&b=cd", false), Action::Pause);
+    assert_eq!(driver.status(), Some(406));
+    let mut driver = Driver::with(ARGS, json);
+    driver.request(&FORM, false);
+    assert_eq!(driver.body("a=evil&b=cd", false), Action::Pause);
+    assert_eq!(driver.status(), None, "all of it or nothing");
+}
+
+#[test]
 fn what_has_no_end_is_not_held() {
     for fields in [
         &[("content-type", "application/grpc")][..],
