@@ -47,6 +47,26 @@ pub mod reason {
     /// Rules and data are larger than a limit of the operator's.
     pub const OVERSIZED_RULES: &str = "OversizedRules";
 
+    // Engine: what its gateway pods run.
+    /// Every ready gateway pod runs the desired revision.
+    pub const REVISION_ENFORCED: &str = "RevisionEnforced";
+    /// A ready gateway pod runs another revision, or none, although it had the time to change.
+    pub const PODS_STALE: &str = "PodsStale";
+    /// A ready gateway pod does not poll.
+    pub const PODS_SILENT: &str = "PodsSilent";
+    /// The Gateway has no ready pod.
+    pub const NO_GATEWAY_PODS: &str = "NoGatewayPods";
+    /// The RuleSet never had content that compiled.
+    pub const NO_REVISION: &str = "NoRevision";
+    /// No cache is connected that could report what pods run.
+    pub const NO_REPORTS: &str = "NoReports";
+    /// Pods poll and don't say what they run, as those with the Go plugin.
+    pub const RUNNING_UNKNOWN: &str = "RunningUnknown";
+    /// The pods have time to report.
+    pub const AWAITING_REPORTS: &str = "AwaitingReports";
+    /// The Engine is not applied to its Gateway.
+    pub const NOT_ATTACHED: &str = "NotAttached";
+
     // RuleSource.
     /// The source's own syntax is good.
     pub const VALIDATED: &str = "Validated";

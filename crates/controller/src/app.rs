@@ -7,7 +7,7 @@
 //! | workers | [`worker`]: reconcile what the queue gives them, once all kinds were listed |
 //! | election | [`lease`](crate::lease): takes, renews and releases the Lease |
 //! | distribution | [`publish`](crate::publish): serves the caches |
-//! | leadership, deliveries | [`worker`]: what they change goes into the queue |
+//! | leadership, deliveries, pollers | [`worker`]: what they change goes into the queue |
 //! | admin servers | probes, metrics, `/debug/caches` |
 
 use std::io;
@@ -17,6 +17,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use coraza_api::istio::{DestinationRule, ServiceEntry, Telemetry, WasmPlugin};
+use coraza_api::metadata::label;
 use coraza_compiler::{Compiler, Profile};
 use coraza_runtime::admin::{self, Answer, BindError, Routes};
 use coraza_runtime::drain;
@@ -44,6 +45,7 @@ use crate::status::events::Recorder;
 use crate::watch::foreign::{ChildView, DeploymentView, GatewayClassView, GatewayView};
 use crate::watch::index::Indexed;
 use crate::watch::object::{DataView, EngineView, RuleSetView, SourceView};
+use crate::watch::pod::PodView;
 use crate::watch::{self, Scope, Watched};
 use crate::{caches, worker};
 
@@ -86,7 +88,8 @@ pub async fn run(args: ControllerArgs) -> Result<(), AppError> {
         tasks.spawn(worker::work(context.clone(), drain.clone()));
     }
     tasks.spawn(worker::follow_leadership(context.clone(), drain.clone()));
-    tasks.spawn(worker::follow_deliveries(context, drain.clone()));
+    tasks.spawn(worker::follow_deliveries(context.clone(), drain.clone()));
+    tasks.spawn(worker::follow_pollers(context, drain.clone()));
     tasks.spawn(publish::serve(
         publisher.clone(),
         listener,
@@ -194,6 +197,7 @@ fn watch_all(tasks: &mut JoinSet<()>, context: &Context, clients: &Clients) {
     watch::<EngineView>(tasks, context, clients, Scope::Cluster);
     watch::<GatewayView>(tasks, context, clients, Scope::Cluster);
     watch::<GatewayClassView>(tasks, context, clients, Scope::Cluster);
+    watch::<PodView>(tasks, context, clients, Scope::Labelled(label::GATEWAY_NAME));
     watch::<ChildView<WasmPlugin>>(tasks, context, clients, Scope::Cluster);
     watch::<ChildView<Telemetry>>(tasks, context, clients, Scope::Cluster);
     let own = Scope::Namespace(settings.namespace.clone());

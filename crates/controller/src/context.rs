@@ -8,6 +8,7 @@ use tokio::sync::{OnceCell, Semaphore};
 use tokio::task::JoinError;
 use tokio::time::Instant;
 
+use crate::engine::enforce::Trackers;
 use crate::engine::fail_reload::FailReload;
 use crate::engine::module::Announced;
 use crate::engine::settings::Settings;
@@ -67,6 +68,7 @@ pub struct Engines {
     tokens: Mutex<Tokens>,
     announced: Mutex<Announced>,
     istio_note: Mutex<Option<String>>,
+    trackers: Mutex<Trackers>,
 }
 
 impl Context {
@@ -83,6 +85,11 @@ impl Context {
     /// The module that the caches serve.
     pub fn announced(&self) -> MutexGuard<'_, Announced> {
         self.engines.announced.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What Engines were seen to do.
+    pub fn trackers(&self) -> MutexGuard<'_, Trackers> {
+        self.engines.trackers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Why the mesh isn't told of the caches, if it isn't.

@@ -5,6 +5,8 @@
 pub mod apply;
 pub mod build;
 pub mod child;
+pub mod enforce;
+pub mod enforcement;
 pub mod fail_reload;
 pub mod module;
 pub mod name;
@@ -26,6 +28,7 @@ use jiff::Timestamp;
 
 use crate::context::Context;
 use crate::engine::build::INSTANCE;
+use crate::engine::enforcement::Pod;
 use crate::engine::provision::Work;
 use crate::engine::resolve::{Provision, Resolved, Surroundings, resolve};
 use crate::engine::token::{Now, Token};
@@ -67,12 +70,19 @@ pub async fn reconcile(context: &Context, key: &ObjectKey) -> Result<Outcome, Re
     // 3. Take the Go operator's finalizer away, which would keep the Engine from being deleted. Client.
     sweep::remove_finalizer(context, key, engine).await?;
 
-    // 4. Token, 5. build, 6. apply: what the Engine's state allows of it. Client.
+    // 4. See what the gateways enforce. No client.
+    let seen = found
+        .pods
+        .as_ref()
+        .and_then(|pods| enforce::look(context, key, engine, pods));
+    let redrive = seen.as_ref().is_some_and(enforce::Seen::redrive);
+
+    // 5. Token, 6. build, 7. apply: what the Engine's state allows of it. Client.
     let live = found.plugin.as_deref();
     let work = match &found.resolved {
         Some(Resolved::Rejected(outcome)) => sweep::rejected(context, key, engine, outcome).await,
         Some(Resolved::Accepted(resolved, trouble, Provision::Full)) => {
-            let work = provision::provision(context, resolved, live).await;
+            let work = provision::provision(context, resolved, live, redrive).await;
             work.or_trouble(trouble.clone())
         }
         Some(
@@ -85,8 +95,8 @@ pub async fn reconcile(context: &Context, key: &ObjectKey) -> Result<Outcome, Re
         Some(Resolved::Accepted(_, None, Provision::Hold)) | None => Work::default(),
     };
 
-    // 7. Report. Client.
-    report::report(context, key, engine, &found, work).await
+    // 8. Report. Client.
+    report::report(context, key, engine, &found, seen.as_ref(), work).await
 }
 
 /// What the index knows about an Engine that exists.
@@ -100,6 +110,8 @@ pub struct Found {
     plugin: Option<Arc<ChildView<WasmPlugin>>>,
     /// What is known about WasmPlugins as a whole.
     plugins: Presence,
+    /// The ready pods of its Gateway, if it may have that and they are known.
+    pods: Option<Vec<Pod>>,
 }
 
 fn look_up(context: &Context, key: &ObjectKey) -> Option<Found> {
@@ -128,7 +140,14 @@ fn look_up(context: &Context, key: &ObjectKey) -> Option<Found> {
         };
         resolve(key, engine, &around)
     });
+    let gateway = match &resolved {
+        Some(Resolved::Accepted(..)) => known.and_then(|engine| engine.target()),
+        _ => None,
+    };
+    let pods =
+        gateway.and_then(|gateway| enforce::ready_pods(&index, &ObjectKey::new(Arc::clone(&key.namespace), gateway)));
     Some(Found {
+        pods,
         plugins: index.plugins.live.presence(),
         engine,
         resolved,

@@ -13,6 +13,7 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
 use crate::publish::Delivery;
+use coraza_api::condition::condition_type;
 
 mod object;
 
@@ -134,6 +135,7 @@ pub struct Metrics {
     leader: Family<Election, Gauge>,
     engines: Objects,
     engine_info: Infos,
+    engine_enforced: Family<Name, Gauge>,
     istio: Family<Kind, Gauge>,
 }
 
@@ -152,6 +154,7 @@ impl Default for Metrics {
             leader: Family::default(),
             engines: Objects::without_info(&["Ready", "Progressing", "Degraded", "Accepted"]),
             engine_info: Infos::default(),
+            engine_enforced: Family::default(),
             istio: Family::default(),
         }
     }
@@ -173,6 +176,7 @@ impl Metrics {
             leader,
             engines,
             engine_info,
+            engine_enforced,
             istio,
         } = self;
         rulesets.register(registry, "ruleset", "coraza_rulesets", "RuleSets");
@@ -212,6 +216,11 @@ impl Metrics {
         );
         engines.register(registry, "engine", "coraza_engines", "Engines");
         engine_info.register(registry);
+        registry.register(
+            "coraza_engine_enforced",
+            "Whether the ready gateway pods run the desired revision: 1 all, 0 not all, -1 unknown",
+            engine_enforced.clone(),
+        );
         registry.register(
             "coraza_istio_told",
             "Whether the mesh is told of the caches by an object of this kind (1) or that failed (0)",
@@ -295,6 +304,15 @@ impl Metrics {
     /// An Engine has these conditions.
     pub fn engine_conditions(&self, name: &Name, conditions: &[Condition]) {
         self.engines.observe(name, conditions);
+        let enforced = conditions
+            .iter()
+            .find(|condition| condition.type_ == condition_type::ENFORCED);
+        let enforced = match enforced.map(|condition| &*condition.status) {
+            Some("True") => 1,
+            Some("False") => 0,
+            _ => -1,
+        };
+        self.engine_enforced.get_or_create(name).set(enforced);
     }
 
     /// What an Engine asks for.
@@ -306,6 +324,7 @@ impl Metrics {
     pub fn forget_engine(&self, name: &Name) {
         self.engines.forget(name);
         self.engine_info.forget(name);
+        self.engine_enforced.remove(name);
     }
 
     /// The mesh is told of the caches by an object of this kind, or that failed.

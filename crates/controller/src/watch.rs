@@ -8,6 +8,7 @@ pub mod foreign;
 pub mod index;
 pub mod metrics;
 pub mod object;
+pub mod pod;
 pub mod references;
 pub mod store;
 
@@ -62,6 +63,8 @@ pub enum Scope {
     Cluster,
     /// Those of one namespace.
     Namespace(String),
+    /// Those that have this label, of all namespaces.
+    Labelled(&'static str),
     /// The one of this namespace and name.
     Object(String, String),
 }
@@ -107,6 +110,7 @@ impl Watched {
         let config = watcher::Config::default().page_size(PAGE);
         let (api, config) = match scope {
             Scope::Cluster => (Api::all_with(client, &V::resource()), config),
+            Scope::Labelled(label) => (Api::all_with(client, &V::resource()), config.labels(label)),
             Scope::Namespace(namespace) => (Api::namespaced_with(client, &namespace, &V::resource()), config),
             Scope::Object(namespace, name) => {
                 let api = Api::namespaced_with(client, &namespace, &V::resource());

@@ -13,7 +13,7 @@ use crate::queue::Item;
 use crate::queue::schedule::Outcome;
 use crate::report::ReportError;
 use crate::watch::index::ruleset_key;
-use crate::watch::object::parse_revision;
+use crate::watch::object::{ObjectKey, parse_revision};
 use crate::{engine, istio, ruledata, ruleset, rulesource};
 
 /// Returns when stock was taken. The first worker does it.
@@ -134,6 +134,20 @@ pub async fn follow_deliveries(context: Context, mut drain: drain::Watch) {
                     let engines = context.watched.index().engine_items();
                     context.queue.add(engines);
                 }
+            }
+            () = drain.signaled() => return,
+        }
+    }
+}
+
+/// Looks again at each Engine of which a data plane came, went or runs something else.
+pub async fn follow_pollers(context: Context, mut drain: drain::Watch) {
+    let mut changes = std::pin::pin!(context.publisher.poller_changes());
+    loop {
+        tokio::select! {
+            Some(engine) = changes.next() => {
+                let key = ObjectKey::new(engine.namespace(), engine.name());
+                context.queue.add([Item::Engine(key)]);
             }
             () = drain.signaled() => return,
         }

@@ -8,6 +8,7 @@ use coraza_api::engine::FailurePolicy;
 use coraza_api::istio::{Telemetry, WasmPlugin};
 use coraza_ruleset::RuleSetKey;
 use coraza_runtime::log::chain;
+use jiff::Timestamp;
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::Resource as _;
@@ -81,8 +82,13 @@ impl Work {
     }
 }
 
-/// Makes an Engine's objects as they should be.
-pub async fn provision(context: &Context, engine: &ResolvedEngine, live: Option<&ChildView<WasmPlugin>>) -> Work {
+/// Makes an Engine's objects as they should be, with something new for Istio to push if a gateway must be driven.
+pub async fn provision(
+    context: &Context,
+    engine: &ResolvedEngine,
+    live: Option<&ChildView<WasmPlugin>>,
+    redrive: bool,
+) -> Work {
     let mut work = Work::default();
     let ours = live.filter(|live| live.owners.iter().any(|owner| owner.uid == engine.uid));
     policy(context, engine, &mut work).await;
@@ -123,7 +129,12 @@ pub async fn provision(context: &Context, engine: &ResolvedEngine, live: Option<
     let Some(token) = token(context, &engine.key, &engine.uid, &engine.ruleset, ours, &mut work).await else {
         return work;
     };
-    plugin(context, engine, &module, &token, ours, &mut work).await;
+    let drive = redrive.then(|| {
+        tracing::warn!(engine = %engine.key, "a ready gateway pod does not poll, having istio push once more");
+        Value::from(Timestamp::now().as_second().to_string())
+    });
+    let drive = drive.or_else(|| ours?.spec.pointer("/pluginConfig")?.get(REDRIVE).cloned());
+    plugin(context, engine, (&module, &token, drive), &mut work).await;
     telemetry(context, engine, &mut work).await;
     if !work.deposed {
         let notes: Vec<String> = context.istio_note().into_iter().collect();
@@ -285,14 +296,9 @@ pub(super) fn revoke_others(context: &Context, key: &ObjectKey, except: Option<(
 async fn plugin(
     context: &Context,
     engine: &ResolvedEngine,
-    module: &Module,
-    token: &Token,
-    live: Option<&ChildView<WasmPlugin>>,
+    (module, token, redrive): (&Module, &Token, Option<Value>),
     work: &mut Work,
 ) {
-    let redrive = live
-        .and_then(|live| live.spec.pointer("/pluginConfig")?.get(REDRIVE))
-        .cloned();
     let build = |fail_reload| {
         let plugin = Plugin {
             module,

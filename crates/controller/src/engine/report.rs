@@ -9,6 +9,7 @@ use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 
 use crate::context::Context;
+use crate::engine::enforce::{self, Seen};
 use crate::engine::provision::Work;
 use crate::engine::resolve::Resolved;
 use crate::engine::{Found, metric_name, name, outcome};
@@ -26,6 +27,7 @@ pub(super) async fn report(
     key: &ObjectKey,
     engine: &EngineView,
     found: &Found,
+    seen: Option<&Seen>,
     work: Work,
 ) -> Result<Ended, ReportError> {
     let Work {
@@ -39,13 +41,24 @@ pub(super) async fn report(
         return Ok(Ended::Done);
     }
     let now = Time(Timestamp::now());
-    let status = status(
+    let mut status = status(
         engine,
         found.resolved.as_ref(),
         outcome.as_ref(),
         found.ruleset.as_ref(),
         &now,
     );
+    if matches!(found.resolved, Some(Resolved::Accepted(..))) {
+        enforce::report_attached(&mut status);
+    }
+    let look_again = match (seen, &found.resolved) {
+        (Some(seen), _) => enforce::report(context, key, engine, seen, &mut status, &now),
+        (None, Some(Resolved::Rejected(_))) => {
+            enforce::report_detached(&mut status, engine.meta.generation, &now);
+            None
+        }
+        (None, _) => None,
+    };
     measure(context, key, engine, &status.conditions);
     let subject = Subject {
         key,
@@ -65,6 +78,7 @@ pub(super) async fn report(
     if retry {
         return Ok(Ended::Failed);
     }
+    let again = [again, look_again].into_iter().flatten().min();
     Ok(again.map_or(Ended::Done, Ended::Again))
 }
 

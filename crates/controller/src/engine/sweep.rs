@@ -27,6 +27,7 @@ use crate::watch::store::Object;
 /// An Engine is gone.
 pub async fn gone(context: &Context, key: &ObjectKey) -> Result<Ended, ReportError> {
     context.metrics.forget_engine(&metric_name(key));
+    context.trackers().forget(key);
     clear_or_retry(context, key).await
 }
 

@@ -273,7 +273,11 @@ async fn a_loser_is_cleared_away_and_takes_over_when_the_winner_goes() {
     );
     assert_eq!(
         world.said("waf"),
-        ["Accepted=False TargetConflict", "Ready=False TargetConflict"]
+        [
+            "Accepted=False TargetConflict",
+            "Enforced=False NotAttached",
+            "Ready=False TargetConflict"
+        ]
     );
     assert_eq!(world.context.publisher.grants(), 1, "the winner's");
     world.delete_engine("old");

@@ -17,6 +17,7 @@ use crate::engine::triggers;
 use crate::queue::Item;
 use crate::watch::foreign::{ChildView, DeploymentView, GatewayClassView, GatewayView};
 use crate::watch::object::{DataView, EngineView, ObjectKey, RuleSetView, SourceView, View};
+use crate::watch::pod::PodView;
 use crate::watch::references::References;
 use crate::watch::store::{Change, Event, Presence, Store};
 
@@ -53,6 +54,10 @@ pub struct Index {
     pub service_entries: Children<ServiceEntry>,
     /// The DestinationRules of our own namespace.
     pub destination_rules: Children<DestinationRule>,
+    /// The pods of Gateways.
+    pub pods: Store<PodView>,
+    /// Which pods name a Gateway.
+    pub gateway_pods: References,
     /// The Deployment that this process belongs to, if it is one.
     pub deployments: Store<DeploymentView>,
 }
