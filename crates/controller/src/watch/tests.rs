@@ -2,13 +2,16 @@
 
 use std::collections::BTreeSet;
 
+use coraza_api::istio::WasmPlugin;
 use futures::stream;
 use kube::core::Status;
 use serde_json::{Value, json};
 
 use super::*;
 use crate::queue::{self, Item};
+use crate::watch::foreign::ChildView;
 use crate::watch::object::{DataView, EngineView, ObjectKey, RuleSetView, SourceView, View};
+use crate::watch::store::Presence;
 
 type Step = watcher::Result<watcher::Event<DynamicObject>>;
 
@@ -113,6 +116,18 @@ async fn a_kind_that_is_gone_deletes_nothing_and_is_tried_again() {
     assert_eq!(sources(&watched), ["a", "b"]);
     let waited = started.elapsed();
     assert!(waited > 10 * MAX_RETRY / 2 && waited < 20 * MAX_RETRY, "{waited:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_kind_whose_group_is_not_installed_is_known_to_be_absent() {
+    let (watched, _) = watched();
+    assert_eq!(watched.index().plugins.live.presence(), Presence::Unknown);
+    // As a client makes it of a plain text: without a reason.
+    let absent = Err(watcher::Error::InitialListFailed(api_error(404)));
+    watched
+        .follow::<ChildView<WasmPlugin>>(stream::iter([Ok(watcher::Event::Init), absent]))
+        .await;
+    assert_eq!(watched.index().plugins.live.presence(), Presence::Absent);
 }
 
 #[tokio::test(start_paused = true)]
