@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use coraza_api::istio::{
     DestinationRule, DestinationRuleSpec, Endpoint, ServiceEntry, ServiceEntryPort, ServiceEntrySpec, TlsSettings,
@@ -27,6 +28,8 @@ use crate::watch::index::IndexedChild;
 use crate::watch::object::ObjectKey;
 use crate::watch::store::{Object, Presence};
 
+/// How long it may stay unknown whether this process belongs to a Deployment: one that it may not watch is none.
+const PATIENCE: Duration = Duration::from_secs(10);
 /// The port of the caches' Service.
 const SERVICE_PORT: u16 = 80;
 
@@ -38,8 +41,9 @@ pub async fn reconcile(context: &Context) -> Outcome {
     };
     let deployment = {
         let index = context.watched.index();
-        if index.deployments.presence() == Presence::Unknown {
-            return Outcome::Done;
+        let patience = PATIENCE.saturating_sub(context.started.elapsed());
+        if index.deployments.presence() == Presence::Unknown && !patience.is_zero() {
+            return Outcome::Again(patience);
         }
         let key = ObjectKey::new(context.settings.namespace.as_str(), operator);
         index.deployments.get(&key).and_then(Object::known).map(Arc::clone)

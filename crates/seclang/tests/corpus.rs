@@ -25,7 +25,9 @@ struct Case {
 #[test]
 fn every_case_has_exactly_its_findings() {
     let cases = cases();
-    assert!(cases.len() > 100, "only {} cases were found", cases.len());
+    let refused = |case: &&Case| case.findings.iter().any(|finding| finding.contains(" error "));
+    let negative = cases.iter().filter(refused).count();
+    assert!(negative >= 150, "only {negative} cases are refused");
     let mut wrong = String::new();
     for case in cases {
         let found = findings(&case.sources);
