@@ -140,15 +140,6 @@ impl Plan {
         self.keys.get(key.0).map(|key| &**key).unwrap_or_default()
     }
 
-    /// How many tests of requests a value would be given to, of how many.
-    pub(crate) fn candidates(&self, value: &[u8]) -> (usize, usize) {
-        let [Some(filter), _] = &self.filters else {
-            return (0, 0);
-        };
-        let candidates = filter.candidates(value, &ByteMask::of(value));
-        (candidates.count(), filter.tests())
-    }
-
     /// The memory that it takes, in bytes, but for small change.
     pub(crate) fn memory_usage(&self) -> usize {
         self.filters.iter().flatten().map(Filter::memory_usage).sum()

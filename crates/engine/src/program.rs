@@ -17,6 +17,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use coraza_seclang::SourceDiagnostic;
 use coraza_seclang::rules::{Phase, Rules};
 
+use crate::operators::words::Words;
 use crate::pattern;
 use crate::plan::Plan;
 
@@ -218,13 +219,9 @@ impl Program {
         self.work_limit
     }
 
-    /// For measurements: to how many of the tests that may see values of requests a value would be given, and how many there are. Only
-    /// tests of which it is known what a value needs to match count: regular expressions, words, ranges of bytes.
-    pub fn candidates(&self, value: &[u8]) -> (usize, usize) {
-        self.plan
-            .as_ref()
-            .map(|plan| plan.candidates(value))
-            .unwrap_or_default()
+    /// How many regular expressions there are, each counted once.
+    pub fn patterns_len(&self) -> usize {
+        self.patterns.len()
     }
 
     /// The memory of the match caches that no transaction uses at the moment, in bytes.
@@ -236,14 +233,19 @@ impl Program {
     /// The memory of what was compiled, in bytes: regular expressions, words, the plan. Match caches aren't a part of it.
     pub fn memory_usage(&self) -> usize {
         let plan = self.plan.as_ref().map_or(0, Plan::memory_usage);
-        let rules = self.phases.iter().flatten().flat_map(|rule| &rule.members);
-        let words = rules.filter_map(|member| match &member.test {
-            Test::Words(words) => Some((Arc::as_ptr(words), words.memory_usage())),
-            _ => None,
-        });
         // Rules may share their words.
+        let words = self.words().map(|words| (Arc::as_ptr(words), words.memory_usage()));
         let words: BTreeMap<_, _> = words.collect();
         self.patterns.memory_usage() + words.values().sum::<usize>() + plan
+    }
+
+    /// The words of the rules; some may come more than once.
+    fn words(&self) -> impl Iterator<Item = &Arc<Words>> {
+        let members = self.phases.iter().flatten().flat_map(|rule| &rule.members);
+        members.filter_map(|member| match &member.test {
+            Test::Words(words) => Some(words),
+            _ => None,
+        })
     }
 
     pub(crate) fn plan(&self) -> Option<&Plan> {

@@ -140,6 +140,8 @@ pub struct Report {
     pub audit_log: Option<String>,
     /// How much work its rules were: bytes that were looked at, each as often as it was.
     pub work: u64,
+    /// How often one of the rules' regular expressions was started on a value.
+    pub patterns_started: u64,
     /// Whether work or memory reached its limit, after which rules see less than they ask for.
     pub exceeded: bool,
 }

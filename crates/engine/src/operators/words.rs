@@ -13,6 +13,7 @@ pub const MAX_CAPTURES: usize = 10;
 pub struct Words {
     automaton: AhoCorasick,
     requirement: Requirement,
+    identity: Box<[u8]>,
 }
 
 /// A set of words is too large to be searched.
@@ -28,6 +29,7 @@ impl Words {
     pub fn new<W: AsRef<[u8]>>(words: impl IntoIterator<Item = W>) -> Result<Self, WordsError> {
         let words = words.into_iter().filter(|word| !word.as_ref().is_empty());
         let words: Vec<W> = words.collect();
+        let identity = Self::identity_of(&words);
         let requirement = Requirement::of_words(&words);
         let automaton = AhoCorasick::builder()
             .ascii_case_insensitive(true)
@@ -35,7 +37,11 @@ impl Words {
             // A tenth of the memory of the DFA, and each worker of each gateway has its own.
             .kind(Some(AhoCorasickKind::ContiguousNFA))
             .build(words)?;
-        Ok(Self { automaton, requirement })
+        Ok(Self {
+            automaton,
+            requirement,
+            identity,
+        })
     }
 
     /// The words of a data file: one a line, white space around it; empty lines and those that begin with `#` are skipped.
@@ -55,6 +61,18 @@ impl Words {
     pub fn captures<'a>(&'a self, value: &'a [u8]) -> impl Iterator<Item = &'a [u8]> {
         let found = self.automaton.find_iter(value).take(MAX_CAPTURES);
         found.map(|word| value.get(word.range()).unwrap_or_default())
+    }
+
+    /// What tells these words from all others.
+    pub(crate) fn identity(&self) -> &[u8] {
+        &self.identity
+    }
+
+    /// What would tell these words from all others: each with its length.
+    pub(crate) fn identity_of<W: AsRef<[u8]>>(words: &[W]) -> Box<[u8]> {
+        let words = words.iter().map(AsRef::as_ref).filter(|word| !word.is_empty());
+        let parts = words.flat_map(|word| word.len().to_le_bytes().into_iter().chain(word.iter().copied()));
+        parts.collect()
     }
 
     /// What a value must have for any of the words to stand in it.

@@ -40,10 +40,6 @@ impl Bits {
             left.map(move |word| at * 64 + word.trailing_zeros() as usize)
         })
     }
-
-    pub(crate) fn count(&self) -> usize {
-        self.0.iter().map(|word| word.count_ones() as usize).sum()
-    }
 }
 
 #[cfg(test)]
@@ -61,6 +57,6 @@ mod tests {
         let mut other = Bits::below(130);
         other.insert(1);
         other.add(&bits);
-        assert_eq!(other.count(), 5);
+        assert_eq!(other.iter().count(), 5);
     }
 }

@@ -121,11 +121,6 @@ impl Filter {
         candidates
     }
 
-    /// How many tests it is about.
-    pub(crate) fn tests(&self) -> usize {
-        self.tests
-    }
-
     /// The memory that it takes, in bytes, but for small change.
     pub(crate) fn memory_usage(&self) -> usize {
         let automaton = self.automaton.as_ref().map_or(0, AhoCorasick::memory_usage);

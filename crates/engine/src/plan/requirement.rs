@@ -11,6 +11,12 @@ use super::mask::ByteMask;
 /// The longest literal that is kept of one that is required: longer ones are as rare, and an automaton of them is larger.
 const MAX_LITERAL: usize = 8;
 
+/// The same where there are more than [`MANY`]: what a false alarm costs is less than what the automaton would.
+const MAX_LITERAL_OF_MANY: usize = 5;
+
+/// How many literals are many.
+const MANY: usize = 64;
+
 /// How many strings one part of a pattern may stand for, to be taken as these strings.
 const MAX_EXACT: usize = 64;
 
@@ -24,7 +30,7 @@ const MAX_ALTERNATIVES: usize = 512;
 const MAX_CLAUSES: usize = 4;
 
 /// A clause that so large a share of values satisfies isn't worth looking at.
-const USELESS: f32 = 0.9;
+const USELESS: f32 = 0.99;
 
 /// What a value must have: each of the clauses, and so many bytes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -81,11 +87,17 @@ impl Clause {
     /// Any of these strings, none of them empty.
     fn of(strings: impl IntoIterator<Item = Vec<u8>>) -> Self {
         let mut clause = Self::default();
+        let strings: Vec<_> = strings.into_iter().collect();
+        let longest = if strings.len() > MANY {
+            MAX_LITERAL_OF_MANY
+        } else {
+            MAX_LITERAL
+        };
         for mut string in strings {
             match string.as_slice() {
                 [byte] => clause.bytes.insert(*byte),
                 _ => {
-                    string.truncate(MAX_LITERAL);
+                    string.truncate(longest);
                     clause.literals.push(string.into_boxed_slice());
                 }
             }

@@ -22,6 +22,8 @@ pub(super) struct Lists {
     /// The places of the datasets among the settings; of two with one name the last one counts.
     datasets: HashMap<Box<[u8]>, usize>,
     words: HashMap<Origin, Arc<Words>>,
+    /// Those of the program before, by identity; `None` before they are asked for.
+    previous: Option<HashMap<Box<[u8]>, Arc<Words>>>,
     /// What stands for all of them where rules are only judged.
     no_words: Option<Arc<Words>>,
     networks: HashMap<Origin, Arc<Networks>>,
@@ -67,6 +69,9 @@ impl<'a> Compilation<'a> {
             return Ok(Arc::clone(known));
         }
         let lines = self.lines(operator)?;
+        if let Some(known) = self.known(&lines) {
+            return Ok(known);
+        }
         let built = |lines| {
             Words::new(lines)
                 .map(Arc::new)
@@ -80,6 +85,18 @@ impl<'a> Compilation<'a> {
         let origin = origin.map(|origin| (origin, Arc::clone(&words)));
         self.parts.lists.words.extend(origin);
         Ok(words)
+    }
+
+    /// The same words of the program before.
+    fn known(&mut self, lines: &[&[u8]]) -> Option<Arc<Words>> {
+        let program = self.options.previous.filter(|_| self.judge.is_none())?;
+        let previous = self.parts.lists.previous.get_or_insert_with(|| {
+            let words = program.words();
+            words
+                .map(|words| (words.identity().into(), Arc::clone(words)))
+                .collect()
+        });
+        previous.get(&Words::identity_of(lines)).cloned()
     }
 
     /// The networks of `ipMatch` and its kin.

@@ -5,6 +5,8 @@
 pub(crate) struct Meter {
     limit: u64,
     spent: u64,
+    /// How often a regular expression was started.
+    pub(crate) started: u64,
     /// Something other than the count reached its limit.
     exceeded: bool,
 }
@@ -15,6 +17,7 @@ impl Meter {
         Self {
             limit,
             spent: 0,
+            started: 0,
             exceeded: false,
         }
     }

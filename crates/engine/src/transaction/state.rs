@@ -110,6 +110,7 @@ impl State {
             interruption: self.interruption,
             interrupted: self.interrupted,
             work: self.meter.spent(),
+            patterns_started: self.meter.started,
         }
     }
 }

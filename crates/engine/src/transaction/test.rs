@@ -101,6 +101,7 @@ impl State {
         if self.meter.is_exceeded() {
             return false.into();
         }
+        self.meter.started += 1;
         let (matches, cost) = self.is_match(id, value, scratch);
         self.meter.charge(cost);
         if !matches || !capture {

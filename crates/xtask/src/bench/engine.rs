@@ -1,5 +1,7 @@
 //! What the rules cost a request: the engine's example `bench`, which runs libmodsecurity beside the engine in one process.
 
+use std::path::Path;
+
 use anyhow::{Context, Result};
 use serde::Deserialize;
 
@@ -26,6 +28,16 @@ struct Line {
     libmodsecurity_us: Option<f64>,
 }
 
+/// A line of what has no peer.
+#[derive(Deserialize)]
+struct Own {
+    figure: String,
+    value: f64,
+    unit: String,
+    most: Option<f64>,
+    least: Option<f64>,
+}
+
 /// What to measure of the engine.
 #[derive(clap::Args, Default)]
 pub(crate) struct Args {
@@ -40,6 +52,9 @@ pub(super) async fn measure(args: &Args) -> Result<()> {
     let build = ["build", "--release", "--package", "coraza-engine", "--example", "bench"];
     workspace::cargo().args(build).run().await?;
     let example = workspace::target_dir().join("release/examples/bench");
+    if args.only.is_empty() {
+        own(&example, &rules).await?;
+    }
     for (level, most) in LEVELS {
         let output = Program::new(&example)
             .arg("--crs")
@@ -55,6 +70,22 @@ pub(super) async fn measure(args: &Args) -> Result<()> {
                 println!("{figure}");
             }
         }
+    }
+    Ok(())
+}
+
+/// Prints what there is no peer for.
+async fn own(example: &Path, rules: &Path) -> Result<()> {
+    let program = Program::new(example).arg("--own").arg("--crs").arg(rules);
+    for line in program.stdout_with_stderr_shown().await?.lines() {
+        let own: Own = serde_json::from_str(line).context("a line of the example")?;
+        let target = match (own.most, own.least) {
+            (Some(most), _) => Target::AtMost(most),
+            (None, Some(least)) => Target::AtLeast(least),
+            (None, None) => Target::None,
+        };
+        let name = format!("engine/{}", own.figure);
+        println!("{}", Figure::alone(&name, own.value, &own.unit, target));
     }
     Ok(())
 }

@@ -6,7 +6,7 @@ use std::fmt;
 pub(super) struct Figure {
     name: String,
     value: f64,
-    unit: &'static str,
+    unit: String,
     peer: Option<(String, f64)>,
     target: Target,
 }
@@ -20,25 +20,29 @@ pub(super) enum Target {
     RatioAtMost(f64),
     /// At most this, in the figure's unit.
     AtMost(f64),
+    /// At least this, in the figure's unit.
+    AtLeast(f64),
+    /// Whatever it is.
+    None,
 }
 
 impl Figure {
-    pub(super) fn beside(name: &str, value: f64, unit: &'static str, peer: (&str, f64), target: Target) -> Self {
+    pub(super) fn beside(name: &str, value: f64, unit: &str, peer: (&str, f64), target: Target) -> Self {
         let peer = Some((peer.0.to_owned(), peer.1));
         Self {
             name: name.to_owned(),
             value,
-            unit,
+            unit: unit.to_owned(),
             peer,
             target,
         }
     }
 
-    pub(super) fn alone(name: &str, value: f64, unit: &'static str, target: Target) -> Self {
+    pub(super) fn alone(name: &str, value: f64, unit: &str, target: Target) -> Self {
         Self {
             name: name.to_owned(),
             value,
-            unit,
+            unit: unit.to_owned(),
             peer: None,
             target,
         }
@@ -54,6 +58,8 @@ impl Figure {
             Target::Ratio(least) => self.ratio().is_some_and(|ratio| ratio.is_finite() && ratio >= least),
             Target::RatioAtMost(most) => self.ratio().is_some_and(|ratio| ratio <= most),
             Target::AtMost(most) => self.value <= most,
+            Target::AtLeast(least) => self.value >= least,
+            Target::None => true,
         }
     }
 }
@@ -67,9 +73,13 @@ impl fmt::Display for Figure {
             write!(f, " peer {peer} {value:.0} ratio {ratio:.2}")?;
         }
         match self.target {
-            Target::Ratio(least) => write!(f, " target >={least}")?,
+            Target::Ratio(least) | Target::AtLeast(least) => write!(f, " target >={least}")?,
             Target::RatioAtMost(most) => write!(f, " target <={most}")?,
-            Target::AtMost(most) => write!(f, " target <={most:.0}")?,
+            Target::AtMost(most) => {
+                let decimals = usize::from(most < 10.0 && most.fract() != 0.0);
+                write!(f, " target <={most:.decimals$}")?;
+            }
+            Target::None => return Ok(()),
         }
         f.write_str(if self.is_reached() { " ok" } else { " miss" })
     }
@@ -109,6 +119,12 @@ mod tests {
         let alone = |value| Figure::alone("cache/memory", value, "MiB", Target::AtMost(22.0)).to_string();
         assert_eq!(alone(18.4), "bench cache/memory 18 MiB target <=22 ok");
         assert!(alone(22.1).ends_with(" miss"));
+        let share = |target| Figure::alone("engine/never-started", 94.96, "%", target).to_string();
+        assert_eq!(
+            share(Target::AtLeast(95.0)),
+            "bench engine/never-started 95 % target >=95 miss"
+        );
+        assert_eq!(share(Target::None), "bench engine/never-started 95 %");
         assert_eq!(alone(4.44), "bench cache/memory 4.4 MiB target <=22 ok");
     }
 }
