@@ -33,6 +33,8 @@ pub struct Environment {
     pub plugin_with_trap: PathBuf,
     /// `docker-registry`; with Istio only.
     pub registry: Option<PathBuf>,
+    /// `helm`
+    pub helm: PathBuf,
     /// Where the logs of the processes go.
     pub logs: PathBuf,
 }
@@ -120,6 +122,7 @@ pub fn environment() -> &'static Environment {
             plugin: path("CORAZA_E2E_PLUGIN"),
             plugin_with_trap: path("CORAZA_E2E_PLUGIN_WITH_TRAP"),
             registry: std::env::var_os("CORAZA_E2E_REGISTRY").map(PathBuf::from),
+            helm: path("CORAZA_E2E_HELM"),
             logs: path("CORAZA_E2E_LOGS"),
         }
     })

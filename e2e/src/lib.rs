@@ -30,6 +30,7 @@ pub mod fleet;
 pub mod gateway;
 pub mod http;
 pub mod link;
+pub mod manifests;
 pub mod mesh;
 pub mod namespace;
 pub mod object;

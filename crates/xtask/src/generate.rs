@@ -1,5 +1,7 @@
 //! `cargo xtask generate`: writes the files that are generated from code, or checks that they are current.
 
+mod values;
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
@@ -17,6 +19,10 @@ pub(crate) struct Args {
 
 /// The folders that hold nothing but generated files.
 const GENERATED: [&str; 2] = ["deploy/crds", "crates/proto/src/gen"];
+
+/// The chart's values with their comments, and where the table of them is.
+const VALUES: &str = "charts/coraza-kubernetes-operator/values.yaml";
+const VALUES_TABLE: &str = "charts/coraza-kubernetes-operator/README.md";
 
 /// Generates in place, compares, and with `--check` puts back what was there: one way to generate, whoever asks.
 pub(crate) async fn run(args: &Args) -> Result<()> {
@@ -48,7 +54,18 @@ async fn generate(check: bool) -> Result<()> {
     let [crds, proto] = if check { built().await? } else { alone() };
     crds.args(["--out", "deploy/crds"]).dir(workspace::root()).run().await?;
     proto.env("UPDATE_GENERATED", "1").stdout().await?;
+    document_values()
+}
+
+fn document_values() -> Result<()> {
+    let readme = workspace::root().join(VALUES_TABLE);
+    let (before, values) = (read(&readme)?, read(&workspace::root().join(VALUES))?);
+    std::fs::write(&readme, values::document(&before, &values)?)?;
     Ok(())
+}
+
+fn read(path: &Path) -> Result<String> {
+    std::fs::read_to_string(path).with_context(|| format!("failed to read {}", path.display()))
 }
 
 /// The generators, each built without the crates that use what it generates: those may not compile before it has.
@@ -69,7 +86,8 @@ async fn built() -> Result<[Program; 2]> {
 type Contents = BTreeMap<PathBuf, Vec<u8>>;
 
 fn contents() -> Result<Contents> {
-    let mut contents = Contents::new();
+    let readme = std::fs::read(workspace::root().join(VALUES_TABLE));
+    let mut contents: Contents = readme.into_iter().map(|bytes| (VALUES_TABLE.into(), bytes)).collect();
     for folder in GENERATED {
         let Ok(entries) = std::fs::read_dir(workspace::root().join(folder)) else {
             continue;

@@ -185,6 +185,7 @@ async fn environment(build: &Build, ground: &Ground, logs: &Path) -> Result<BTre
             "CORAZA_E2E_PLUGIN_WITH_TRAP",
             plugin::build(plugin::Kind::DevWithTrap).await?.into(),
         ),
+        ("CORAZA_E2E_HELM", tools::helm().await?.into()),
     ]);
     if cluster.state.istio.is_some() {
         environment.insert("CORAZA_E2E_REGISTRY", tools::debian::registry().await?.into());
