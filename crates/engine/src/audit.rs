@@ -16,14 +16,15 @@ impl State {
         self.is_audited().then(|| record::json(self))
     }
 
-    /// By `SecAuditEngine` or its `ctl`; where only what is relevant belongs in the log, by a rule that matched or by the status of
-    /// the answer.
+    /// By `SecAuditEngine` or its `ctl`; where only what is relevant belongs in the log, by a rule that matched, by the status of the
+    /// answer, or because the rules didn't see everything.
     fn is_audited(&self) -> bool {
         match self.control.audit_engine {
             AuditEngine::On => true,
             AuditEngine::Off => false,
             AuditEngine::RelevantOnly => {
-                self.matched.iter().any(|rule| rule.audit) || self.program.is_relevant(self.status())
+                let by_rule = self.matched.iter().any(|rule| rule.audit);
+                by_rule || self.program.is_relevant(self.status()) || self.meter.is_exceeded()
             }
         }
     }

@@ -11,6 +11,10 @@ use crate::transaction::{Report, State};
 /// How many bytes of a text a line holds, as in ModSecurity.
 const MAX_TEXT: usize = 200;
 
+/// Where a limit of work or memory doesn't end the transaction, what was not looked at must be known all the same.
+pub(crate) const EXCEEDED: &str =
+    "Warning. The rules reached the limit of their work, regular expressions after it didn't match.";
+
 /// What all matches of a transaction share, shown as a log may show it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Origin {
@@ -47,7 +51,8 @@ impl Report {
         let matched = matched.map(|rule| (rule.severity, self.line(rule)));
         let limit = self.interruption.iter().filter(|_| self.interrupted);
         let limit = limit.filter(|interruption| !matches!(interruption.cause, Cause::Rule(_)));
-        matched.chain(limit.map(|limit| (None, self.line(limit))))
+        let cut = (self.exceeded && !self.interrupted).then(|| (None, self.line(EXCEEDED)));
+        matched.chain(limit.map(|limit| (None, self.line(limit)))).chain(cut)
     }
 
     fn line(&self, what: impl fmt::Display) -> String {

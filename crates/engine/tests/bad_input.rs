@@ -384,7 +384,10 @@ fn texts_that_are_cut_are_told() {
         SecRule TX:copy \"@contains attack\" \"id:21,phase:1,pass\"";
     let uri = format!("/?a={}attack", "x".repeat(70_000));
     let partial = program(&format!("SecRequestBodyLimitAction ProcessPartial\n{rules}"));
-    assert_eq!(ids(&run(&partial, uri.as_bytes(), &[], b"")), [ATTACK, WORK]);
+    let report = run(&partial, uri.as_bytes(), &[], b"");
+    assert_eq!(ids(&report), [ATTACK, WORK]);
+    let (_, told) = report.error_log().last().unwrap();
+    assert!(told.contains("The rules reached the limit of their work"), "{told}");
     let report = run(&program(rules), uri.as_bytes(), &[], b"");
     assert_eq!(
         report.interruption.map(|interruption| interruption.cause),

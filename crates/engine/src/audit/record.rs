@@ -4,6 +4,7 @@ use coraza_seclang::rules::{EngineMode, Severity, Variable};
 use serde::{Serialize, Serializer};
 
 use super::MAX_BODY;
+use crate::error_log::EXCEEDED;
 use crate::event::{MatchedRule, escape};
 use crate::interruption::Cause;
 use crate::operators::number;
@@ -217,16 +218,17 @@ fn producer(state: &State) -> Producer {
     }
 }
 
-/// The rules that matched, and the limit that ended the transaction, if one did.
+/// The rules that matched, and the limit that was reached, if one was.
 fn messages(state: &State) -> Vec<Message> {
     let limit = state.interruption.iter().filter(|_| state.interrupted);
     let limit = limit.filter(|interruption| !matches!(interruption.cause, Cause::Rule(_)));
     let matched = state.matched.iter().filter(|rule| rule.audit).map(message);
-    let limit = limit.map(|interruption| Message {
-        message: interruption.to_string(),
+    let cut = (state.meter.is_exceeded() && !state.interrupted).then(|| EXCEEDED.to_owned());
+    let limits = limit.map(ToString::to_string).chain(cut).map(|message| Message {
+        message,
         details: Details::default(),
     });
-    matched.take(MAX_MESSAGES).chain(limit).collect()
+    matched.take(MAX_MESSAGES).chain(limits).collect()
 }
 
 impl Default for Details {
