@@ -91,9 +91,10 @@ impl Stream {
                     .metrics
                     .add(host, names.contract("blocked_requests_total", &labels), 1);
             }
-            if interruption.cause == Cause::WorkLimit {
-                outlets.metrics.add(host, names.own("tx.work_limit"), 1);
-            }
+        }
+        // Also where it ends nothing: the rules saw less than they asked for.
+        if report.exceeded {
+            outlets.metrics.add(host, names.own("tx.work_limit"), 1);
         }
     }
 
