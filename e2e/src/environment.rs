@@ -35,6 +35,8 @@ pub struct Environment {
     pub registry: Option<PathBuf>,
     /// `helm`
     pub helm: PathBuf,
+    /// The folder with cert-manager's CRDs.
+    pub cert_manager_crds: PathBuf,
     /// Where the logs of the processes go.
     pub logs: PathBuf,
 }
@@ -123,6 +125,7 @@ pub fn environment() -> &'static Environment {
             plugin_with_trap: path("CORAZA_E2E_PLUGIN_WITH_TRAP"),
             registry: std::env::var_os("CORAZA_E2E_REGISTRY").map(PathBuf::from),
             helm: path("CORAZA_E2E_HELM"),
+            cert_manager_crds: path("CORAZA_E2E_CERT_MANAGER_CRDS"),
             logs: path("CORAZA_E2E_LOGS"),
         }
     })

@@ -24,19 +24,65 @@ fn what_is_rendered_is_what_was_reviewed() {
     for (name, file) in values() {
         // The CRDs are long, and have a test of their own.
         let text = render(&file, &["--set=crds.enabled=false"]);
-        insta::assert_snapshot!(name, reviewed(&text));
+        let reviewed = without_keys(&without_rights(&text));
+        insta::assert_snapshot!(name, reviewed);
     }
 }
 
-/// What is reviewed here: neither the rights, which are reviewed in `deploy/rbac.yaml`, nor what Helm makes anew each time.
-fn reviewed(text: &str) -> String {
+#[test]
+#[ignore = "needs a cluster: cargo xtask test"]
+fn a_package_renders_the_same() {
+    // In the checkout, CRDs and rights are symbolic links.
+    let folder = tempfile::tempdir().unwrap();
+    let (chart, folder) = (chart().display().to_string(), folder.path().display().to_string());
+    let said = helm(&["package", &chart, "--destination", &folder]);
+    let package = format!("{folder}/coraza-kubernetes-operator-{}.tgz", env!("CARGO_PKG_VERSION"));
+    let rendered = |chart: &str| without_keys(&helm(&template("coraza", &[chart])));
+    assert!(rendered(&package) == rendered(&chart), "{said}");
+}
+
+#[test]
+#[ignore = "needs a cluster: cargo xtask test"]
+fn openshift_is_recognised() {
+    for (set, capability, chosen) in [
+        (
+            "--set=openshift.enabled=auto",
+            "--api-versions=security.openshift.io/v1",
+            false,
+        ),
+        ("--set=openshift.enabled=auto", "--api-versions=example.com/v1", true),
+        (
+            "--set=openshift.enabled=false",
+            "--api-versions=security.openshift.io/v1",
+            true,
+        ),
+        ("--set=openshift.enabled=true", "--api-versions=example.com/v1", false),
+    ] {
+        let rendered = objects(&render(&values()["default"], &[set, capability]));
+        for deployment in rendered.iter().filter(|object| is(object, "Deployment")) {
+            let context = &deployment["spec"]["template"]["spec"]["securityContext"];
+            for field in ["runAsUser", "runAsGroup", "fsGroup"] {
+                assert_eq!(context[field].is_number(), chosen, "{set} {capability} {field}");
+            }
+            assert_eq!(context["runAsNonRoot"], true);
+        }
+    }
+}
+
+/// Without the rights, which are reviewed in `deploy/rbac.yaml`.
+fn without_rights(text: &str) -> String {
     let rights = |document: &&str| document.contains("templates/rbac.yaml\n");
     let documents: Vec<&str> = text.split("\n---\n").filter(|document| !rights(document)).collect();
+    documents.join("\n---\n")
+}
+
+/// Without what Helm makes anew each time.
+fn without_keys(text: &str) -> String {
     let line = |line: &str| match line.trim_start().split_once(": ") {
         Some((name @ ("ca.crt" | "tls.crt" | "tls.key"), _)) => format!("  {name}: (made by Helm)\n"),
         _ => format!("{line}\n"),
     };
-    documents.join("\n---\n").lines().map(line).collect()
+    text.lines().map(line).collect()
 }
 
 #[test]

@@ -30,9 +30,6 @@ use kube::api::{DeleteParams, Patch, PatchParams};
 use kube::{Api, Client, Resource, ResourceExt as _};
 use serde_json::{Value, json};
 
-/// cert-manager's kinds aren't installed.
-const CERT_MANAGER: &str = "cert-manager.io/v1";
-
 /// The API server has IPv4 only, and takes a preference for more, but no name of another family.
 const ONE_STACK: &str = "--set-json=service.ipFamilies=[]";
 
@@ -40,13 +37,12 @@ const ONE_STACK: &str = "--set-json=service.ipFamilies=[]";
 #[ignore = "needs a cluster: cargo xtask test"]
 async fn every_object_passes_strict_validation_and_restricted_admission() {
     let namespace = restricted().await;
+    cluster::apply(&[&environment().cert_manager_crds]);
+    cluster::kubectl(&["wait", "--for=condition=Established", "--timeout=30s", "crd", "--all"]);
     for (name, file) in values() {
         let flags = ["--namespace", &namespace.name, "--set=createNamespace=false", ONE_STACK];
         let rendered = render(&file, &flags);
-        let rendered: Vec<Value> = objects(&rendered)
-            .into_iter()
-            .filter(|object| object["apiVersion"] != CERT_MANAGER)
-            .collect();
+        let rendered = objects(&rendered);
         let accounts: Vec<Value> = rendered
             .iter()
             .filter(|object| is(object, "ServiceAccount"))

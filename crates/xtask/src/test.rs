@@ -186,6 +186,7 @@ async fn environment(build: &Build, ground: &Ground, logs: &Path) -> Result<BTre
             plugin::build(plugin::Kind::DevWithTrap).await?.into(),
         ),
         ("CORAZA_E2E_HELM", tools::helm().await?.into()),
+        ("CORAZA_E2E_CERT_MANAGER_CRDS", tools::cert_manager_crds().await?.into()),
     ]);
     if cluster.state.istio.is_some() {
         environment.insert("CORAZA_E2E_REGISTRY", tools::debian::registry().await?.into());

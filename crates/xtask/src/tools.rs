@@ -121,6 +121,13 @@ pub(crate) async fn helm() -> Result<PathBuf> {
     }
 }
 
+/// The folder with cert-manager's CRDs, against which the API server checks what the chart makes of them.
+pub(crate) async fn cert_manager_crds() -> Result<PathBuf> {
+    Ok(go::module("cert-manager", "github.com/cert-manager/cert-manager")
+        .await?
+        .join("deploy/crds"))
+}
+
 #[derive(clap::Args)]
 pub(crate) struct Args {
     /// Only these
@@ -142,6 +149,8 @@ enum Tool {
     Envoy,
     /// Helm
     Helm,
+    /// The CRDs of cert-manager
+    CertManager,
     /// The engine that ours is compared with
     #[value(name = "libmodsecurity")]
     LibModSecurity,
@@ -187,6 +196,7 @@ impl Tool {
             }
             Self::Envoy => vec![("envoy", envoy::provide().await?)],
             Self::Helm => vec![("helm", helm().await?)],
+            Self::CertManager => vec![("cert-manager CRDs", cert_manager_crds().await?)],
             Self::LibModSecurity => vec![("libmodsecurity", libmodsecurity::provide().await?)],
         })
     }
