@@ -12,9 +12,9 @@ use crate::operators::list;
 use crate::operators::networks::Networks;
 use crate::operators::words::Words;
 
-/// How many bytes the words and networks of a program may have as text, each list counted once: ninety times those of the Core
-/// Rule Set. Automata take several times that, in each worker of each gateway.
-const MAX_LIST_BYTES: usize = 16 << 20;
+/// How many bytes the words of a program may have, each list counted once: twenty times those of the Core Rule Set. Their automata
+/// take several times that, in each worker of each gateway; networks take no more than their text.
+const MAX_WORD_BYTES: usize = 4 << 20;
 
 /// All lists of a program.
 #[derive(Debug, Default)]
@@ -27,7 +27,7 @@ pub(super) struct Lists {
     /// What stands for all of them where rules are only judged.
     no_words: Option<Arc<Words>>,
     networks: HashMap<Origin, Arc<Networks>>,
-    bytes: usize,
+    word_bytes: usize,
 }
 
 /// Where a list that rules may share is from.
@@ -69,6 +69,7 @@ impl<'a> Compilation<'a> {
             return Ok(Arc::clone(known));
         }
         let lines = self.lines(operator)?;
+        self.charge(operator, &lines)?;
         if let Some(known) = self.known(&lines) {
             return Ok(known);
         }
@@ -115,7 +116,19 @@ impl<'a> Compilation<'a> {
         Ok(networks)
     }
 
-    /// The lines of a list, counted.
+    /// Counts the words of one more list.
+    fn charge(&mut self, operator: &Operator, words: &[&[u8]]) -> Result<(), Diagnostic> {
+        let bytes: usize = words.iter().map(|word| word.len()).sum();
+        self.parts.lists.word_bytes = self.parts.lists.word_bytes.saturating_add(bytes);
+        if self.parts.lists.word_bytes > MAX_WORD_BYTES {
+            let message = format!("the words of the rules up to here have more than {MAX_WORD_BYTES} bytes");
+            let diagnostic = Diagnostic::error(Kind::TooLarge, operator.span, message);
+            return Err(diagnostic.hint("shorten the lists, or divide the rules among several RuleSets"));
+        }
+        Ok(())
+    }
+
+    /// The lines of a list.
     fn lines(&mut self, operator: &'a Operator) -> Result<Vec<&'a [u8]>, Diagnostic> {
         let lines: Vec<&[u8]> = match &operator.operand {
             Operand::Words(words) => words.iter().map(|word| &**word).collect(),
@@ -129,13 +142,6 @@ impl<'a> Compilation<'a> {
             }
             _ => return Err(unreadable(operator)),
         };
-        let bytes: usize = lines.iter().map(|line| line.len()).sum();
-        self.parts.lists.bytes = self.parts.lists.bytes.saturating_add(bytes);
-        if self.parts.lists.bytes > MAX_LIST_BYTES {
-            let message = format!("the lists of the rules up to here have more than {MAX_LIST_BYTES} bytes");
-            let diagnostic = Diagnostic::error(Kind::TooLarge, operator.span, message);
-            return Err(diagnostic.hint("shorten the lists, or divide the rules among several RuleSets"));
-        }
         Ok(lines)
     }
 
@@ -154,5 +160,40 @@ impl<'a> Compilation<'a> {
                 Err(Diagnostic::error(Kind::MissingFile, name.span, message))
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use coraza_seclang::{lower, parse};
+
+    use crate::program::{Options, Program};
+
+    use super::*;
+
+    /// What rules that name two files of three MiB are refused for.
+    fn refused(rules: &str) -> Option<Vec<Kind>> {
+        let large = "x".repeat(3 << 20);
+        let files = BTreeMap::from([("a".to_owned(), &large), ("b".to_owned(), &large)]);
+        let (rules, _) = lower(&[Arc::new(parse(rules.as_bytes()))]);
+        let options = Options {
+            files: &files,
+            ..Options::default()
+        };
+        let errors = Program::check(&rules, &options, &|_| Ok(())).err()?;
+        Some(errors.iter().map(|error| error.diagnostic.kind).collect())
+    }
+
+    #[test]
+    fn lists_are_counted_once_and_bounded_together() {
+        let rule = |id: u32, file: &str| format!("SecRule ARGS \"@pmFromFile {file}\" \"id:{id},phase:2,pass\"\n");
+        assert_eq!(refused(&(rule(1, "a") + &rule(2, "a"))), None);
+        assert_eq!(refused(&(rule(1, "a") + &rule(2, "b"))), Some(vec![Kind::TooLarge]));
+        assert_eq!(refused(&rule(1, "a b")), Some(vec![Kind::TooLarge]));
+        assert_eq!(refused(&rule(1, "c")), Some(vec![Kind::MissingFile]));
+        let networks = (rule(1, "a") + &rule(2, "b")).replace("pmFromFile", "ipMatchFromFile");
+        assert_eq!(refused(&networks), None, "networks take no automaton");
     }
 }
