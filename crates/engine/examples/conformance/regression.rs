@@ -4,7 +4,7 @@ mod case;
 
 use std::path::{Path, PathBuf};
 
-use super::{Report, Run};
+use super::{Report, Run, shared};
 use case::Case;
 
 /// The folder of the cases among the vectors.
@@ -18,9 +18,13 @@ pub(crate) fn run(folder: Result<PathBuf, String>, whole: bool, only: Option<&st
     };
     match read(&folder, only) {
         Err(error) => Run::Failed(format!("{SUITE}: {error}")),
-        Ok(cases) => Run::Done(Report::of(SUITE, whole, &cases, |case| {
-            Some((case.name.clone(), case.judge(&folder)))
-        })),
+        Ok(cases) => {
+            let own = Some(folder).filter(|folder| folder.join("data").exists());
+            let data = own.or_else(|| shared("vectors/regression").ok()).unwrap_or_default();
+            Run::Done(Report::of(SUITE, whole, &cases, |case| {
+                Some((case.name.clone(), case.judge(&data)))
+            }))
+        }
     }
 }
 

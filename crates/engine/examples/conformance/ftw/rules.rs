@@ -59,16 +59,34 @@ impl Files {
             let found = paths.find(|path| path.exists());
             found.ok_or_else(|| format!("{} has none of {}", folder.display(), names.join(", ")))
         };
+        let recommended = first(&[
+            "@coraza.conf-recommended",
+            "../modsecurity/modsecurity.conf-recommended",
+            "modsecurity.conf-recommended",
+        ]);
         Ok(Self {
-            recommended: first(&[
-                "@coraza.conf-recommended",
-                "../modsecurity/modsecurity.conf-recommended",
-                "modsecurity.conf-recommended",
+            recommended: recommended.or_else(|error| usual_configuration().ok_or(error))?,
+            setup: first(&[
+                "crs-setup.conf.example",
+                "crs-setup.conf",
+                "@crs-setup.conf.example",
+                "../crs-setup.conf.example",
             ])?,
-            setup: first(&["crs-setup.conf.example", "crs-setup.conf", "@crs-setup.conf.example"])?,
-            rules: first(&["@owasp_crs", "rules"])?,
+            // Or the folder of the rules itself is named.
+            rules: first(&["@owasp_crs", "rules", "."])?,
         })
     }
+}
+
+/// The recommended configuration for rules that have none beside them.
+fn usual_configuration() -> Option<PathBuf> {
+    let data = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data");
+    let module = std::env::var_os("CORAZA_CORE_RULE_SET").map(PathBuf::from);
+    let places = [
+        Some(data.join("modsecurity/modsecurity.conf-recommended")),
+        module.map(|module| module.join("rules/@coraza.conf-recommended")),
+    ];
+    places.into_iter().flatten().find(|path| path.exists())
 }
 
 /// The texts and data files of a set-up, in order.
