@@ -54,9 +54,10 @@ pub async fn reconcile(context: &Context, key: &ObjectKey) -> Result<Outcome, Re
     let engine = match engine {
         Object::Known(engine) => engine,
         Object::Unknown(object) => {
+            let work = provision::hold(context, key, &object.meta.uid, found.plugin.as_deref()).await;
             let conditions = unreadable::report::<Engine>(context, key, object).await?;
             context.metrics.engine_conditions(&metric_name(key), &conditions);
-            return Ok(Outcome::Done);
+            return Ok(work.ended());
         }
     };
     if context.leadership.epoch().is_none() {
@@ -80,7 +81,7 @@ pub async fn reconcile(context: &Context, key: &ObjectKey) -> Result<Outcome, Re
     // 5. Token, 6. build, 7. apply: what the Engine's state allows of it. Client.
     let live = found.plugin.as_deref();
     let work = match &found.resolved {
-        Some(Resolved::Rejected(outcome)) => sweep::rejected(context, key, engine, outcome).await,
+        Some(Resolved::Rejected(outcome)) => sweep::rejected(context, key, outcome).await,
         Some(Resolved::Accepted(resolved, trouble, Provision::Full)) => {
             let work = provision::provision(context, resolved, live, redrive).await;
             work.or_trouble(trouble.clone())
@@ -89,7 +90,7 @@ pub async fn reconcile(context: &Context, key: &ObjectKey) -> Result<Outcome, Re
             Resolved::Accepted(_, Some(outcome), Provision::Hold)
             | Resolved::Invalid(outcome)
             | Resolved::Undetermined(outcome),
-        ) => provision::hold(context, key, engine, live)
+        ) => provision::hold(context, key, &engine.meta.uid, live)
             .await
             .or_trouble(Some(outcome.clone())),
         Some(Resolved::Accepted(_, None, Provision::Hold)) | None => Work::default(),

@@ -117,8 +117,10 @@ impl Watched {
                 (api, config.fields(&format!("metadata.name={name}")))
             }
         };
-        let events = watcher::<DynamicObject>(api, config);
-        self.follow::<V>(events).await;
+        loop {
+            let events = watcher::<DynamicObject>(api.clone(), config.clone());
+            self.follow::<V>(events).await;
+        }
     }
 
     /// Takes in an object as a write of ours returned it, so that the next look at it sees that write.
@@ -128,7 +130,8 @@ impl Watched {
         }
     }
 
-    /// Takes in the events of a watch. The stream goes on after an error, so the pause after it is ours to make.
+    /// Takes in the events of a watch. The stream goes on after an error, so the pause after it is ours to make. Returns if the kind was
+    /// uninstalled: the stream would wait for it without listing what there is of it then.
     async fn follow<V: Indexed>(&self, events: impl Stream<Item = watcher::Result<watcher::Event<DynamicObject>>>) {
         let mut backoff = Backoff::new(MIN_RETRY, MAX_RETRY);
         let mut events = std::pin::pin!(events);
@@ -149,6 +152,10 @@ impl Watched {
                     let delay = backoff.next(random());
                     self.failed::<V>(&error, backoff.failures());
                     tokio::time::sleep(delay).await;
+                    if matches!(&error, watcher::Error::WatchStartFailed(kube::Error::Api(status)) if status.code == 404)
+                    {
+                        return;
+                    }
                 }
             }
         }

@@ -113,10 +113,9 @@ where
         Some(Object::Known(live)) => live,
         // It was decoded by its metadata only: that never fails for what the API server sends.
         Some(Object::Unknown(_)) => writer.read().await?,
-        None => match writer.create().await? {
-            Some(()) => return Ok(Applied::Created),
-            // The watch is behind.
-            None => writer.read().await?,
+        None => match writer.find_or_create(presence).await? {
+            None => return Ok(Applied::Created),
+            Some(live) => live,
         },
     };
     if !child.owns(&live) {
@@ -193,6 +192,20 @@ where
             child,
             api: api::<K>(&context.client, &child.key.namespace),
             kind: std::marker::PhantomData,
+        }
+    }
+
+    /// Creates the object; gives the one that there is if the watch has not told of it.
+    async fn find_or_create(&self, presence: Presence) -> Result<Option<Arc<ChildView<K>>>, ApplyError> {
+        if presence == Presence::Unknown {
+            let live = self.api.get_opt(&self.child.key.name).await;
+            if let Some(live) = live.map_err(|source| self.refused(source))? {
+                return self.view(live).map(Some);
+            }
+        }
+        match self.create().await? {
+            Some(()) => Ok(None),
+            None => self.read().await.map(Some),
         }
     }
 

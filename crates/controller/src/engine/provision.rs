@@ -23,9 +23,10 @@ use crate::engine::resolve::{Logs, ResolvedEngine};
 use crate::engine::token::{Choice, Token, TokenError, request};
 use crate::engine::{enforced, live_token, name, now, outcome};
 use crate::queue::Item;
+use crate::queue::schedule::Outcome as Ended;
 use crate::status::conditions::Outcome;
 use crate::watch::foreign::ChildView;
-use crate::watch::object::{EngineView, ObjectKey};
+use crate::watch::object::ObjectKey;
 use crate::watch::store::{Object, Presence};
 
 /// How long a new token waits for caches that don't answer before the gateways get it.
@@ -69,6 +70,15 @@ impl Work {
             }
             ApplyError::Api { .. } | ApplyError::Answer { .. } => self.failed(reason, what, error),
         }
+    }
+
+    /// When to look at the Engine again.
+    #[must_use]
+    pub fn ended(&self) -> Ended {
+        if self.retry {
+            return Ended::Failed;
+        }
+        self.again.map_or(Ended::Done, Ended::Again)
     }
 
     /// What is wrong with what the Engine names is said if nothing else went wrong.
@@ -144,14 +154,8 @@ pub async fn provision(
 }
 
 /// Keeps what an Engine has as it is, but for a token that must be renewed.
-pub async fn hold(
-    context: &Context,
-    key: &ObjectKey,
-    engine: &EngineView,
-    live: Option<&ChildView<WasmPlugin>>,
-) -> Work {
+pub async fn hold(context: &Context, key: &ObjectKey, uid: &str, live: Option<&ChildView<WasmPlugin>>) -> Work {
     let mut work = Work::default();
-    let uid = engine.meta.uid.as_str();
     let Some((live, ruleset)) = live.and_then(|live| Some((live, enforced(key, uid, live)?))) else {
         return work;
     };
@@ -321,7 +325,13 @@ async fn plugin(
     }
     match applied {
         Ok(applied) => work.created = applied == Applied::Created,
-        Err(error) => work.apply_failed(reason::PROVISIONING_FAILED, "apply the WasmPlugin", &error),
+        Err(error) => {
+            work.apply_failed(reason::PROVISIONING_FAILED, "apply the WasmPlugin", &error);
+            // A refusal may quote what it refuses.
+            if let Some(outcome) = &mut work.outcome {
+                outcome.message = outcome.message.replace(token.secret(), "(token)");
+            }
+        }
     }
 }
 

@@ -40,6 +40,10 @@ pub(super) async fn report(
     if deposed {
         return Ok(Ended::Done);
     }
+    if let Some(outcome) = outcome.as_ref().filter(|_| retry) {
+        let Outcome { reason, message, .. } = outcome;
+        tracing::warn!(engine = %key, reason, message, "failed to provision an engine, trying again later");
+    }
     let now = Time(Timestamp::now());
     let mut status = status(
         engine,

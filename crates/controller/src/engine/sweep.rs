@@ -16,6 +16,7 @@ use crate::context::Context;
 use crate::engine::apply::{ApplyError, delete};
 use crate::engine::provision::{Work, revoke_others};
 use crate::engine::{metric_name, name};
+use crate::queue::Item;
 use crate::queue::schedule::Outcome as Ended;
 use crate::report::ReportError;
 use crate::status::conditions::Outcome;
@@ -41,7 +42,7 @@ pub async fn going(context: &Context, key: &ObjectKey, engine: &EngineView) -> R
 }
 
 /// An Engine has no target of its own: nothing may be made for it.
-pub async fn rejected(context: &Context, key: &ObjectKey, _: &EngineView, outcome: &Outcome) -> Work {
+pub async fn rejected(context: &Context, key: &ObjectKey, outcome: &Outcome) -> Work {
     let mut work = Work::default();
     match clear(context, key).await {
         Err(ApplyError::NotLeading) => work.deposed = true,
@@ -71,7 +72,8 @@ async fn clear(context: &Context, key: &ObjectKey) -> Result<(), ApplyError> {
         return Err(ApplyError::NotLeading);
     }
     let (plugin, telemetry, policies) = {
-        let index = context.watched.index();
+        let mut index = context.watched.index();
+        index.unwant(&Item::Engine(key.clone()));
         let policies = index.policies_of(key);
         let policies: Vec<_> = policies
             .map(|(name, policy)| (name.clone(), policy.meta.uid.clone()))

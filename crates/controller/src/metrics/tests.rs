@@ -214,3 +214,40 @@ fn types_and_helps_are_said_once() {
     );
     assert!(!text.contains("job=") && !text.contains("instance="), "{text}");
 }
+
+#[test]
+fn an_engine_has_the_go_operators_series_and_one_info_whose_labels_follow_it() {
+    let metrics = Metrics::default();
+    let info = |failure_policy| EngineInfo {
+        namespace: "shop".into(),
+        name: "waf".into(),
+        target_name: "public".into(),
+        target_type: "Gateway",
+        driver_type: "wasm",
+        ruleset_name: "crs".into(),
+        failure_policy,
+    };
+    metrics.engine_conditions(
+        &Name::new("shop", "waf"),
+        &conditions(&[("Ready", "True"), ("Accepted", "True")]),
+    );
+    metrics.engine_info(info("fail"));
+    metrics.engine_info(info("allow"));
+    metrics.engine_info(info("allow"));
+    let expected = [
+        r#"coraza_engine_condition{namespace="shop",name="waf",condition="Accepted"} 1"#,
+        r#"coraza_engine_condition{namespace="shop",name="waf",condition="Degraded"} -1"#,
+        r#"coraza_engine_condition{namespace="shop",name="waf",condition="Progressing"} -1"#,
+        r#"coraza_engine_condition{namespace="shop",name="waf",condition="Ready"} 1"#,
+        r#"coraza_engine_enforced{namespace="shop",name="waf"} -1"#,
+        r#"coraza_engine_info{namespace="shop",name="waf",target_name="public",target_type="Gateway",driver_type="wasm",ruleset_name="crs",failure_policy="allow"} 1"#,
+        r#"coraza_engines{namespace="shop"} 1"#,
+    ];
+    let engines: Vec<_> = samples(&metrics)
+        .into_iter()
+        .filter(|line| line.starts_with("coraza_engine"))
+        .collect();
+    assert_eq!(engines, expected);
+    metrics.forget_engine(&Name::new("shop", "waf"));
+    assert_eq!(samples(&metrics), nothing());
+}

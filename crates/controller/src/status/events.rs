@@ -241,9 +241,16 @@ mod tests {
             let conditions = before.map(|before| before.apply(&[], 1, &now)).unwrap_or_default();
             Event::of(&after, &conditions).map(|event| event.kind)
         };
-        use State::{Degraded, Progressing, Ready, Waiting};
+        use State::{Degraded, Progressing, Ready, Rejected, Waiting};
         let table = [
             (None, outcome(Ready, "a"), Some(Kind::Normal)),
+            (None, outcome(Rejected, "a"), Some(Kind::Warning)),
+            (Some(outcome(Rejected, "a")), outcome(Rejected, "a"), None),
+            (
+                Some(outcome(Rejected, "a")),
+                outcome(Rejected, "b"),
+                Some(Kind::Warning),
+            ),
             (None, outcome(Degraded, "a"), Some(Kind::Warning)),
             (None, outcome(Progressing, "a"), None),
             (None, outcome(Waiting, "a"), None),

@@ -99,6 +99,10 @@ impl<K> Children<K> {
         self.wanted.remove(key);
     }
 
+    fn unwant_all(&mut self, by: &Item) {
+        self.wanted.retain(|_, wanted| wanted.by != *by);
+    }
+
     /// The object as it was wanted last.
     #[must_use]
     pub fn wanted(&self, key: &ObjectKey) -> Option<&Wanted> {
@@ -208,6 +212,15 @@ impl Index {
     #[must_use]
     pub fn is_named(&self, key: &RuleSetKey) -> bool {
         self.ruleset_users.to(&object_key(key)).next().is_some()
+    }
+
+    /// Nothing is wanted any more on behalf of somebody.
+    pub fn unwant(&mut self, by: &Item) {
+        self.plugins.unwant_all(by);
+        self.telemetries.unwant_all(by);
+        self.policies.unwant_all(by);
+        self.service_entries.unwant_all(by);
+        self.destination_rules.unwant_all(by);
     }
 
     /// The NetworkPolicies that were made for an Engine, by us or by the Go operator.

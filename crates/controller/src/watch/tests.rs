@@ -166,3 +166,28 @@ async fn nothing_is_synced_before_every_kind_was_listed() {
     waiting.await.expect("synced");
     assert!(watched.shared.ready.is_set());
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_kind_that_is_uninstalled_is_listed_anew() {
+    let (watched, _) = watched();
+    let gone = Err(watcher::Error::WatchStartFailed(api_error(404)));
+    let steps = list(vec![source("a")])
+        .into_iter()
+        .chain([gone, Ok(watcher::Event::Delete(source("a")))]);
+    watched.follow::<SourceView>(stream::iter(steps)).await;
+    assert_eq!(
+        sources(&watched),
+        ["a"],
+        "what follows on the old stream is not taken in"
+    );
+    let steps = [
+        Ok(watcher::Event::Init),
+        Err(watcher::Error::InitialListFailed(api_error(404))),
+    ];
+    watched.follow::<SourceView>(stream::iter(steps)).await;
+    assert_eq!(watched.index().sources.presence(), store::Presence::Absent);
+    assert_eq!(sources(&watched), ["a"], "nothing is deleted for it");
+    watched.follow::<SourceView>(stream::iter(list(Vec::new()))).await;
+    assert_eq!(watched.index().sources.presence(), store::Presence::Listed);
+    assert!(sources(&watched).is_empty());
+}
