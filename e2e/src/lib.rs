@@ -35,6 +35,7 @@ pub mod mesh;
 pub mod namespace;
 pub mod object;
 pub mod origin;
+pub mod poller;
 pub mod port;
 pub mod process;
 pub mod registry;

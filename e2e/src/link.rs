@@ -1,4 +1,4 @@
-//! A TCP connection's way through us, which a test can cut: a network partition between two processes that both live.
+//! A TCP connection's way through us, which a test can cut or stall: a network partition between two processes that both live.
 
 use std::net::SocketAddr;
 
@@ -10,7 +10,17 @@ use tokio::sync::watch;
 #[derive(Debug)]
 pub struct Link {
     address: SocketAddr,
-    open: watch::Sender<bool>,
+    state: watch::Sender<State>,
+}
+
+/// What becomes of what goes through a link.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    Open,
+    /// Connections are closed.
+    Cut,
+    /// Connections stay, and nothing gets through: as when a network loses every packet.
+    Stalled,
 }
 
 impl Link {
@@ -23,9 +33,9 @@ impl Link {
             .await
             .expect("loopback can be listened on");
         let address = listener.local_addr().expect("a listener has an address");
-        let (open, state) = watch::channel(true);
+        let (sender, state) = watch::channel(State::Open);
         tokio::spawn(forward(listener, target, state));
-        Self { address, open }
+        Self { address, state: sender }
     }
 
     /// Where to connect to.
@@ -35,19 +45,24 @@ impl Link {
 
     /// Closes what goes through it, and closes new connections at once.
     pub fn cut(&self) {
-        self.open.send_replace(false);
+        self.state.send_replace(State::Cut);
     }
 
-    /// Lets connections through again.
+    /// Keeps what goes through it open and lets nothing through, and closes new connections at once.
+    pub fn stall(&self) {
+        self.state.send_replace(State::Stalled);
+    }
+
+    /// Lets connections through again. What was stalled is closed.
     pub fn mend(&self) {
-        self.open.send_replace(true);
+        self.state.send_replace(State::Open);
     }
 }
 
-async fn forward(listener: TcpListener, target: SocketAddr, state: watch::Receiver<bool>) {
+async fn forward(listener: TcpListener, target: SocketAddr, state: watch::Receiver<State>) {
     while let Ok((mut near, _)) = listener.accept().await {
         let mut state = state.clone();
-        if !*state.borrow_and_update() {
+        if *state.borrow_and_update() != State::Open {
             continue;
         }
         tokio::spawn(async move {
@@ -56,8 +71,9 @@ async fn forward(listener: TcpListener, target: SocketAddr, state: watch::Receiv
             };
             tokio::select! {
                 _ = copy_bidirectional(&mut near, &mut far) => {}
-                _ = state.wait_for(|open| !open) => {}
+                _ = state.wait_for(|state| *state != State::Open) => {}
             }
+            let _ = state.wait_for(|state| *state != State::Stalled).await;
         });
     }
 }
