@@ -47,7 +47,10 @@ impl State {
                         state.planned_member(rule, member, how, &mut with)
                     })
                 });
-                self.memo = memo;
+                // What comes next are other values: those of the response, or none.
+                if matches!(phase, Phase::RequestHeaders | Phase::ResponseHeaders) {
+                    self.memo = memo;
+                }
                 interruption
             }
             None => self.rules(&program, phase, |state, _, rule| {
