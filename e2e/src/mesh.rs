@@ -24,6 +24,8 @@ pub struct Mesh {
     pub echo: String,
     /// The URL of the plugin itself.
     pub plugin: String,
+    /// The URL of the plugin that can be made to trap.
+    pub plugin_with_trap: String,
 }
 
 static SHARED: OnceCell<Mesh> = OnceCell::const_new();
@@ -42,8 +44,10 @@ impl Mesh {
     async fn start() -> Self {
         let registry = Registry::start().await;
         let echo = registry.push("echo", "v1", &wasm::echo()).await;
-        let module = std::fs::read(&environment().plugin).expect("the plugin can be read");
-        let plugin = registry.push("coraza", "v1", &module).await;
+        let read = |path| std::fs::read(path).expect("the plugin can be read");
+        let plugin = registry.push("coraza", "v1", &read(&environment().plugin)).await;
+        let with_trap = read(&environment().plugin_with_trap);
+        let plugin_with_trap = registry.push("coraza", "with-trap", &with_trap).await;
         let default_image = format!("--default-wasm-image={echo}");
         let service = format!("--cache-service={CACHE_SERVICE}");
         let size = Size::of(1, 2).controller_flags(&[&default_image, &service, "--operator-name=coraza-controller"]);
@@ -54,6 +58,7 @@ impl Mesh {
             registry,
             echo,
             plugin,
+            plugin_with_trap,
         };
         service::create(
             &crate::client().await,

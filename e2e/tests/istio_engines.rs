@@ -10,13 +10,14 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use ::http::Request;
 use coraza_api::{Engine, RuleSource};
 use coraza_e2e::cluster::kubectl;
 use coraza_e2e::mesh::{self, Mesh};
 use coraza_e2e::object::{DESTINATION_RULE, GATEWAY, SERVICE_ENTRY, TELEMETRY, WASM_PLUGIN};
 use coraza_e2e::wait::holds_for;
 use coraza_e2e::wasm::{self, ECHO_HEADER};
-use coraza_e2e::{Gateway, Namespace, Origin, until};
+use coraza_e2e::{Gateway, Namespace, Origin, http, until};
 use serde_json::{Value, json};
 
 const RULES: &str = "SecRuleEngine On\nSecRule ARGS \"@contains attack\" \"id:1,phase:2,deny,status:403\"";
@@ -144,6 +145,29 @@ async fn an_engine_is_in_envoy_and_its_token_reads_its_ruleset_and_nothing_else(
         assert_eq!(status("waf", &ours), "200");
         assert_eq!(status("other", &ours), "403");
         assert_eq!(status("waf", "X-Nothing: at all"), "401");
+        assert_eq!(status("waf", "Authorization: Bearer garbage"), "401");
+        let rules = format!("http://{cache}/rules/{}/waf", namespace.name);
+        let [latest, rules] = [format!("{rules}/latest"), rules].map(|url| {
+            let answer = gateway
+                .curl(&["--header", &ours, &url])
+                .expect("a cache answers a proxy");
+            serde_json::from_str::<Value>(&answer).expect("a cache's answer is JSON")
+        });
+        assert_eq!(latest["uuid"], rules["uuid"]);
+        assert_eq!(rules["rules"], RULES);
+    }
+    let events = kubectl(&[
+        "get",
+        "events.events.k8s.io",
+        "--output=jsonpath={.items[*].reason}",
+        "--namespace",
+        &namespace.name,
+    ]);
+    for reason in ["RulesCached", "Configured", "WasmPluginCreated"] {
+        assert!(
+            events.split(' ').any(|shown| shown == reason),
+            "no Event {reason}: {events}"
+        );
     }
 }
 
@@ -225,28 +249,31 @@ async fn deleting_an_engine_takes_it_away_and_its_token_with_it() {
 
 #[tokio::test]
 #[ignore = "needs a cluster: cargo xtask test"]
-async fn a_plugin_that_cant_be_pulled_fails_as_the_engine_says_and_is_seen_not_to_be_enforced() {
+async fn a_plugin_that_cant_be_pulled_fails_as_the_engine_says_and_is_not_enforced_until_it_can() {
     let mesh = Mesh::shared().await;
     let namespace = protected_namespace().await;
     let origin = Origin::start(&[]).await;
     let gateway = Gateway::start(&namespace, "web", &origin).await;
     let mut spec = engine("web", "waf");
-    spec["driver"] = json!({ "type": "wasm", "wasm": { "image": mesh.registry.image("echo", "nowhere") } });
+    spec["ruleSetCacheServer"] = json!({ "pollIntervalSeconds": 5 });
+    spec["driver"] = json!({ "type": "wasm", "wasm": { "image": mesh.registry.image("coraza", "nowhere") } });
     namespace.apply::<Engine>("waf", spec.clone()).await;
     namespace
         .condition::<Engine>("waf", ("Ready", "True", "Configured"))
         .await;
-    until("requests to be refused", async || match echo(&gateway).await? {
-        (None, 403) => Ok(()),
-        seen => Err(format!("{seen:?}")),
-    })
-    .await;
+    answers(&gateway, "/", 403).await;
+    namespace
+        .condition::<Engine>("waf", ("Enforced", "False", "PodsSilent"))
+        .await;
     spec["failurePolicy"] = json!("allow");
     namespace.apply::<Engine>("waf", spec.clone()).await;
-    echoes_nothing(&gateway).await;
-    spec["driver"]["wasm"]["image"] = json!(mesh.echo);
+    answers(&gateway, "/?q=attack", 200).await;
+    spec["driver"]["wasm"]["image"] = json!(mesh.plugin);
     namespace.apply::<Engine>("waf", spec).await;
-    echoes_its_plugin(&namespace, &gateway, "waf").await;
+    answers(&gateway, "/?q=attack", 403).await;
+    namespace
+        .condition::<Engine>("waf", ("Enforced", "True", "RevisionEnforced"))
+        .await;
 }
 
 #[tokio::test]
@@ -304,6 +331,30 @@ async fn engines_of_one_name_in_two_namespaces_share_nothing() {
         proxies.push((namespace, gateway));
     }
     assert_eq!(tokens.len(), 2);
+}
+
+#[tokio::test]
+#[ignore = "needs a cluster: cargo xtask test"]
+async fn three_gateways_share_a_ruleset_each_by_an_engine_and_a_token_of_its_own() {
+    Mesh::shared().await;
+    let namespace = protected_namespace().await;
+    let origin = Origin::start(&[]).await;
+    let mut tokens = BTreeSet::new();
+    let mut gateways = Vec::new();
+    for name in ["web-0", "web-1", "web-2"] {
+        gateways.push(Gateway::start(&namespace, name, &origin).await);
+        namespace.apply::<Engine>(name, engine(name, "waf")).await;
+    }
+    for gateway in &gateways {
+        let configuration = echoes_its_plugin(&namespace, gateway, &gateway.name).await;
+        assert_eq!(
+            configuration["cache_server_instance"],
+            format!("{}/waf", namespace.name)
+        );
+        assert_eq!(configuration["engine"], gateway.name);
+        tokens.insert(configuration["cache_token"].as_str().unwrap().to_owned());
+    }
+    assert_eq!(tokens.len(), 3);
 }
 
 #[tokio::test]
@@ -421,13 +472,26 @@ async fn the_plugin_polls_through_the_mesh_and_blocks_by_the_rules_of_the_moment
     let origin = Origin::start(&[]).await;
     let gateway = Gateway::start(&namespace, "web", &origin).await;
     let mut spec = engine("web", "waf");
-    spec["driver"] = json!({ "type": "wasm", "wasm": { "image": mesh.plugin } });
+    spec["driver"] = json!({ "type": "wasm", "wasm": { "image": mesh.plugin_with_trap } });
     namespace.apply::<Engine>("waf", spec).await;
     answers(&gateway, "/?q=attack", 403).await;
     answers(&gateway, "/?q=fine", 200).await;
+    namespace
+        .condition::<Engine>("waf", ("Enforced", "True", "RevisionEnforced"))
+        .await;
     namespace.source("rules", &RULES.replace("attack", "assault")).await;
     answers(&gateway, "/?q=assault", 403).await;
     answers(&gateway, "/?q=attack", 200).await;
+
+    // A VM that traps costs its request, and the next one finds another with the same rules.
+    let trap = Request::get("/")
+        .header("x-coraza-test-trap", "1")
+        .body(String::new())
+        .unwrap();
+    assert_eq!(http::send(gateway.address(), trap).await.unwrap().status, 503);
+    answers(&gateway, "/?q=assault", 403).await;
+    answers(&gateway, "/?q=fine", 200).await;
+
     let next = gateway.replace(&namespace).await;
     answers(&next, "/?q=assault", 403).await;
     answers(&next, "/?q=attack", 200).await;

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
 use super::figure::{Figure, Target};
-use super::fleet::{Fleet, Mesh};
+use super::fleet::{Fleet, Mesh, Profile};
 use super::http;
 use super::objects::{self, RULESET};
 use super::usage::ALLOWANCE_MIB;
@@ -37,7 +37,7 @@ impl Default for Args {
 }
 
 pub(super) async fn measure(args: &Args) -> Result<()> {
-    let mut fleet = Fleet::start(Mesh::Nothing).await?;
+    let mut fleet = Fleet::start(Mesh::Nothing, Profile::Release).await?;
     fleet.add_cache().await?;
     fleet.add_cache().await?;
     let crs = objects::core_rule_set(|| fleet.kubectl()).await?;

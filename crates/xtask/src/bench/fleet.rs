@@ -29,6 +29,8 @@ pub(super) struct Fleet {
     _proxy: Running,
     pub(super) api: Api,
     cluster: Cluster,
+    /// The folder of our programs.
+    programs: PathBuf,
     dir: PathBuf,
     /// Of the controller, then of caches that aren't started yet.
     ports: (Ports, std::array::IntoIter<Ports, MOST_CACHES>),
@@ -42,6 +44,28 @@ pub(super) enum Mesh {
     Crds,
 }
 
+/// How our programs are built.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Profile {
+    Release,
+    /// As for tests: what they ask of others is the same, their times and memory aren't.
+    Dev,
+}
+
+impl Profile {
+    /// Builds the controller and the cache, and gives the folder that they are in.
+    async fn build(self) -> Result<PathBuf> {
+        if self == Self::Dev {
+            workspace::build(workspace::Tests::None).await?;
+            return Ok(workspace::target_dir().join("debug"));
+        }
+        let build = ["build", "--release", "--bins"];
+        let packages = ["--package", "coraza-controller", "--package", "coraza-cache"];
+        workspace::cargo().args(build).args(packages).run().await?;
+        Ok(workspace::target_dir().join("release"))
+    }
+}
+
 /// A cache.
 pub(super) struct Cache {
     process: Running,
@@ -50,10 +74,8 @@ pub(super) struct Cache {
 
 impl Fleet {
     /// Builds and starts everything but caches.
-    pub(super) async fn start(mesh: Mesh) -> Result<Self> {
-        let build = ["build", "--release", "--bins"];
-        let packages = ["--package", "coraza-controller", "--package", "coraza-cache"];
-        workspace::cargo().args(build).args(packages).run().await?;
+    pub(super) async fn start(mesh: Mesh, profile: Profile) -> Result<Self> {
+        let programs = profile.build().await?;
         let dir = workspace::work_dir().join("bench");
         let cluster = Cluster::start(&dir.join("cluster"), Place::Loopback).await?;
         certificates::create(&dir)?;
@@ -80,7 +102,7 @@ impl Fleet {
                 .stdout()
                 .await?;
         }
-        let controller = start_controller(&cluster, controller_ports, &dir).await?;
+        let controller = start_controller(&programs, &cluster, controller_ports, &dir).await?;
         until(PATIENCE, || get(proxy_ports.service, "/readyz", "")).await?;
         // After the others listen, so that none of these is theirs.
         let cache_ports = Ports::free::<MOST_CACHES>()?;
@@ -92,6 +114,7 @@ impl Fleet {
                 port: proxy_ports.service,
             },
             cluster,
+            programs,
             dir,
             ports: (controller_ports, cache_ports.into_iter()),
         })
@@ -102,7 +125,7 @@ impl Fleet {
         let name = format!("coraza-cache-{}", self.caches.len());
         let (controller, caches) = &mut self.ports;
         let ports = caches.next().context("no ports for so many caches")?;
-        let program = Program::new(workspace::target_dir().join("release/coraza-cache"));
+        let program = Program::new(self.programs.join("coraza-cache"));
         let program = actors::cache(program, ports, controller.service, Ipv4Addr::LOCALHOST, &self.dir)
             .env("KUBECONFIG", &self.cluster.state.cache_kubeconfig)
             .env("POD_NAMESPACE", "coraza-system")
@@ -135,7 +158,7 @@ impl Fleet {
         let (ports, _) = &self.ports;
         // The old one is gone before the new one starts, or it would still have its ports.
         self.controller.child.kill().await?;
-        self.controller = start_controller(&self.cluster, *ports, &self.dir).await?;
+        self.controller = start_controller(&self.programs, &self.cluster, *ports, &self.dir).await?;
         Ok(())
     }
 
@@ -194,9 +217,12 @@ impl Cache {
     }
 }
 
-async fn start_controller(cluster: &Cluster, ports: Ports, dir: &Path) -> Result<Running> {
-    let controller = Program::ended_by(End::Kill, workspace::target_dir().join("release/coraza-controller"));
+async fn start_controller(programs: &Path, cluster: &Cluster, ports: Ports, dir: &Path) -> Result<Running> {
+    let controller = Program::ended_by(End::Kill, programs.join("coraza-controller"));
     let controller = actors::controller(controller, ports, dir)
+        // Nobody pulls it: without one, Engines would wait for a cache that serves the plugin.
+        .arg("--default-wasm-image=oci://registry.test/coraza-plugin:v1")
+        .arg("--operator-name=coraza-controller")
         .env("KUBECONFIG", &cluster.state.controller_kubeconfig)
         .env("POD_NAMESPACE", "coraza-system")
         .env("POD_NAME", "coraza-controller-0")

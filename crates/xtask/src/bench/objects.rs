@@ -132,14 +132,6 @@ impl Api {
         self.write("PATCH", &path, "application/merge-patch+json", &patch).await
     }
 
-    /// All objects that a path lists.
-    pub(super) async fn list(self, path: &str) -> Result<Vec<Value>> {
-        let answer = super::http::get(self.port, path, "Accept: application/json\r\n").await?;
-        let mut list: Value = serde_json::from_slice(&answer.body)?;
-        let items = list.get_mut("items").and_then(Value::as_array_mut);
-        Ok(std::mem::take(items.context("no list")?))
-    }
-
     /// Changes a Pod's status.
     pub(super) async fn report(self, namespace: &str, pod: &str, status: &Value) -> Result<()> {
         let path = format!("/api/v1/namespaces/{namespace}/pods/{pod}/status");

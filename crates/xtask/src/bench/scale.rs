@@ -6,7 +6,7 @@ use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
 
 use super::figure::{Figure, Target};
-use super::fleet::{Fleet, Mesh};
+use super::fleet::{Fleet, Mesh, Profile};
 use super::objects;
 use super::usage::ALLOWANCE_MIB;
 
@@ -39,7 +39,7 @@ const PATIENCE: Duration = Duration::from_secs(1_200);
 
 pub(super) async fn measure(args: &Args) -> Result<()> {
     ensure!(args.namespaces > 0, "--namespaces must be more than 0");
-    let mut fleet = Fleet::start(Mesh::Nothing).await?;
+    let mut fleet = Fleet::start(Mesh::Nothing, Profile::Release).await?;
     for _ in 0..args.caches {
         fleet.add_cache().await?;
     }
