@@ -26,7 +26,7 @@ use serde_json::{Value, json};
 const PLUGIN: &str = "coraza-engine-waf";
 const FLAGS: [&str; 2] = [
     "--default-wasm-image=oci://registry.example/plugin:1",
-    "--operator-name=coraza",
+    "--operator-name=coraza-controller",
 ];
 const READY: (&str, &str, &str) = ("Ready", "True", "Configured");
 
@@ -447,7 +447,9 @@ async fn the_mesh_is_told_of_the_caches_for_as_long_as_they_are_there() {
     let client = &namespace.client;
     let told = async |kind: &Kind, what: &str, good: &dyn Fn(&Value) -> bool| {
         until(what, async || {
-            let found = kind.get(client, &fleet.namespace, "coraza-ruleset-cache").await;
+            let found = kind
+                .get(client, &fleet.namespace, "coraza-controller-ruleset-cache")
+                .await;
             let found = found.ok_or_else(|| "there is none".to_owned())?;
             if good(&found) {
                 Ok(found)
@@ -470,7 +472,7 @@ async fn the_mesh_is_told_of_the_caches_for_as_long_as_they_are_there() {
     let edit = Patch::Merge(json!({"spec": {"trafficPolicy": {"tls": {"mode": "SIMPLE"}}}}));
     let rules = DESTINATION_RULE.within(client, &fleet.namespace);
     rules
-        .patch("coraza-ruleset-cache", &PatchParams::default(), &edit)
+        .patch("coraza-controller-ruleset-cache", &PatchParams::default(), &edit)
         .await
         .expect("edited");
     told(&DESTINATION_RULE, "the edit to be taken back", &|now| {
@@ -478,7 +480,7 @@ async fn the_mesh_is_told_of_the_caches_for_as_long_as_they_are_there() {
     })
     .await;
     SERVICE_ENTRY
-        .delete(client, &fleet.namespace, "coraza-ruleset-cache")
+        .delete(client, &fleet.namespace, "coraza-controller-ruleset-cache")
         .await;
     told(&SERVICE_ENTRY, "another ServiceEntry", &|now| {
         now["spec"] == entry["spec"]
@@ -487,7 +489,7 @@ async fn the_mesh_is_told_of_the_caches_for_as_long_as_they_are_there() {
 
     let labels = json!({"app": "coraza"});
     let deployment = serde_json::from_value(
-        json!({"metadata": {"name": "coraza"}, "spec": {"replicas": 0, "selector": {"matchLabels": labels},
+        json!({"metadata": {"name": "coraza-controller"}, "spec": {"replicas": 0, "selector": {"matchLabels": labels},
         "template": {"metadata": {"labels": labels}, "spec": {"containers": [{"name": "x", "image": "x"}]}}}}),
     )
     .expect("a Deployment");
