@@ -98,3 +98,23 @@ fn requests_are_completed_as_the_standard_runner_does() {
 fn each_failing_test_cites_a_row_of_the_deviations() {
     assert_eq!(Expectations::read().without_row(), Vec::<&str>::new());
 }
+
+/// The classes by which the differential oracle explains differences are rows too, and no two rows have one name.
+#[test]
+fn classes_of_differences_are_rows_of_the_deviations() {
+    let rows = include_str!("../DEVIATIONS.md")
+        .lines()
+        .filter_map(|line| line.strip_prefix("| ")?.split(" |").next());
+    let rows: Vec<&str> = rows
+        .filter(|row| row.ends_with(|end: char| end.is_ascii_digit()))
+        .collect();
+    let twice: Vec<_> = rows
+        .iter()
+        .filter(|row| rows.iter().filter(|other| other == row).count() > 1)
+        .collect();
+    assert!(twice.is_empty(), "{twice:?}");
+    let classes = include_str!("../examples/oracle/class.rs").lines();
+    let classes = classes.filter_map(|line| line.trim().rsplit_once("=> \"")?.1.strip_suffix("\","));
+    let unknown: Vec<_> = classes.clone().filter(|class| !rows.contains(class)).collect();
+    assert!(unknown.is_empty() && classes.count() > 8, "{unknown:?}");
+}
