@@ -4,6 +4,7 @@
 use std::fmt::Write as _;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use http::Request;
 use serde_json::{Value, json};
@@ -12,10 +13,14 @@ use tokio::net::TcpStream;
 
 use crate::http::{Answer, send};
 use crate::process::{self, Process};
-use crate::{environment, port, until};
+use crate::{environment, port, until_within};
 
 /// As Istio names clusters.
 pub const CACHE_CLUSTER: &str = "outbound|80||coraza-cache.waf.svc.cluster.local";
+
+/// How long Envoy may take for its listener, and the plugin for its first rules: V8 compiles the module for each, which is seconds where other
+/// tests run too.
+const PATIENCE: Duration = Duration::from_secs(120);
 
 /// How Envoy is set up.
 #[derive(Debug, Clone)]
@@ -82,7 +87,7 @@ impl Envoy {
             folder,
             setup,
         };
-        until("Envoy's listener", async || {
+        until_within(PATIENCE, "Envoy's listener", async || {
             assert!(envoy.process.ended().is_none(), "Envoy ended: {}", envoy.process.log());
             TcpStream::connect(listener).await.map(drop)
         })
@@ -159,7 +164,7 @@ impl Envoy {
 
     /// Waits until requests get a status, as they do when the first rules are in.
     pub async fn until_status(&self, path: &str, status: u16) {
-        until(&format!("status {status} at {path}"), async || {
+        until_within(PATIENCE, &format!("status {status} at {path}"), async || {
             let answer = send(
                 self.listener,
                 Request::get(path).body(String::new()).expect("a request"),
@@ -230,9 +235,7 @@ impl Envoy {
 pub async fn read_until_silent(stream: &mut TcpStream) -> Vec<u8> {
     let mut all = Vec::new();
     let mut part = [0; 65_536];
-    while let Ok(Ok(length @ 1..)) =
-        tokio::time::timeout(std::time::Duration::from_secs(2), stream.read(&mut part)).await
-    {
+    while let Ok(Ok(length @ 1..)) = tokio::time::timeout(Duration::from_secs(2), stream.read(&mut part)).await {
         all.extend_from_slice(&part[..length]);
     }
     all

@@ -196,6 +196,58 @@ fn judge(case: &Case, number: usize, logged: &HashMap<&str, BTreeSet<u64>>) -> O
 
 #[tokio::test]
 #[ignore = "needs a cluster: cargo xtask test"]
+async fn reloads_of_the_core_rule_set_stay_within_32_mib() {
+    let mut json = rules(&environment().core_rule_set);
+    let cache = RulesServer::start("SecRuleEngine Off").await;
+    cache.behave(Behaviour::Rules(json.to_string().into(), Vec::new()));
+    let setup = Setup {
+        configuration: json!({ "rule_reload_interval_seconds": 5 }),
+        ..Setup::default()
+    };
+    let envoy = Envoy::start(setup, cache.address(), reflector().await).await;
+    let text = json["rules"]
+        .as_str()
+        .unwrap()
+        .replace("ctl:ruleEngine=DetectionOnly", "ctl:ruleEngine=On");
+    for number in 0..4 {
+        let uuid = format!("crs-{number}");
+        json["uuid"] = json!(uuid);
+        json["timestamp"] = json!(format!("1970-01-01T00:01:{number:02}Z"));
+        // One rule differs.
+        json["rules"] = json!(format!(
+            "{text}\nSecAction \"id:{},phase:1,pass,nolog\"\n",
+            1_000 + number
+        ));
+        cache.publish_as_of(60 + number, &uuid, "");
+        cache.behave(Behaviour::Rules(json.to_string().into(), Vec::new()));
+        until_within(Duration::from_secs(120), &format!("{uuid} in both VMs"), async || {
+            // The worker's VM is told from the main thread's by having served.
+            let _ = envoy.get("/").await;
+            let loads = envoy.log().matches(&format!("\"revision\":\"{uuid}\"")).count();
+            if loads == 2 { Ok(()) } else { Err(loads) }
+        })
+        .await;
+        assert_eq!(envoy.get("/?a=%3Cscript%3Ealert(1)%3C/script%3E").await.status, 403);
+    }
+    until_within(Duration::from_secs(30), "the memory's size", async || {
+        let memory = envoy.stat(MEMORY).await;
+        if memory > 0 { Ok(()) } else { Err(memory) }
+    })
+    .await;
+    let memory = envoy.stat(MEMORY).await;
+    println!("{memory} bytes of linear memory after five loads");
+    assert!((1..=MOST_MEMORY).contains(&memory), "{memory} bytes");
+    for line in envoy
+        .log()
+        .lines()
+        .filter(|line| line.contains("coraza_waf_plugin_load"))
+    {
+        println!("{line}");
+    }
+}
+
+#[tokio::test]
+#[ignore = "needs a cluster: cargo xtask test"]
 async fn the_core_rule_sets_tests_pass_over_the_wire_within_32_mib() {
     let module = &environment().core_rule_set;
     let json = rules(module);

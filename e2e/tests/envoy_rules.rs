@@ -334,5 +334,30 @@ async fn memory_is_flat_over_reloads_and_requests() {
         }
     }
     assert!(resident() < warm + (8 << 10), "{warm} KiB, then {} KiB", resident());
+    let before = resident();
+    for _ in 0..20 {
+        let requests = "GET /?a=good HTTP/1.1\r\nhost: a\r\n\r\n".repeat(1_000);
+        let mut stream = tokio::net::TcpStream::connect(envoy.address()).await.unwrap();
+        let (mut reader, mut writer) = stream.split();
+        let write = async {
+            tokio::io::AsyncWriteExt::write_all(&mut writer, requests.as_bytes())
+                .await
+                .unwrap();
+        };
+        let read = async {
+            let (mut text, mut part) = (String::new(), vec![0; 65_536]);
+            while text.matches("HTTP/1.1 200 OK").count() < 1_000 {
+                let length = tokio::io::AsyncReadExt::read(&mut reader, &mut part).await.unwrap();
+                assert!(
+                    length > 0,
+                    "Envoy closed after {} answers",
+                    text.matches("HTTP/1.1 200 OK").count()
+                );
+                text.push_str(std::str::from_utf8(&part[..length]).unwrap());
+            }
+        };
+        tokio::join!(write, read);
+    }
+    assert!(resident() < before + (8 << 10), "{before} KiB, then {} KiB", resident());
     envoy.assert_healthy("/?a=evil", 406).await;
 }

@@ -30,6 +30,8 @@ pub struct Plugin<H> {
     streams: HashMap<u32, Open>,
     metrics: Metrics,
     limiter: Limiter,
+    /// Whether it ever saw a request: the VM of Envoy's main thread never does.
+    serves: bool,
 }
 
 /// A slot with those that use it.
@@ -59,6 +61,7 @@ impl<H: Host> Plugin<H> {
             streams: HashMap::new(),
             metrics: Metrics::default(),
             limiter: Limiter::default(),
+            serves: false,
         }
     }
 
@@ -123,6 +126,7 @@ impl<H: Host> Plugin<H> {
             host: &self.host,
             metrics: &mut self.metrics,
             id,
+            serves: self.serves,
         };
         if let Some(shared) = self.slots.get_mut(&key) {
             shared.newest = root;
@@ -151,6 +155,7 @@ impl<H: Host> Plugin<H> {
                     host: &self.host,
                     metrics: &mut self.metrics,
                     id,
+                    serves: self.serves,
                 }),
                 _ => 0,
             },
@@ -181,6 +186,7 @@ impl<H: Host> Plugin<H> {
             host: &self.host,
             metrics: &mut self.metrics,
             id,
+            serves: self.serves,
         };
         shared.slot.answered(&mut vm, token, &headers, body);
         // Rules are compiled, and news fetched, as soon as a tick can be had.
@@ -198,8 +204,10 @@ impl<H: Host> Plugin<H> {
             host,
             metrics,
             limiter,
+            serves,
             ..
         } = self;
+        *serves = true;
         let Some(open) = streams.get_mut(&context) else {
             return Action::Continue;
         };
@@ -306,6 +314,7 @@ impl<H: Host> Plugin<H> {
                         host: &self.host,
                         metrics: &mut self.metrics,
                         id,
+                        serves: self.serves,
                     });
                 }
             }

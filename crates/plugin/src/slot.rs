@@ -43,6 +43,8 @@ pub struct Vm<'a, H> {
     pub metrics: &'a mut Metrics,
     /// This VM among those of the pod.
     pub id: u64,
+    /// Whether it serves requests.
+    pub serves: bool,
 }
 
 /// The rules of one RuleSet.
@@ -71,9 +73,18 @@ pub struct Slot {
 #[derive(Debug)]
 struct Work {
     loading: Loading,
+    origin: Origin,
+}
+
+/// Where rules that are being loaded come from, and what that cost so far.
+#[derive(Debug)]
+struct Origin {
     /// The body that they came in, for the other workers; nothing if it came from them.
     gzip: Vec<u8>,
+    /// When it was there.
     started: u64,
+    /// How long the longest step took, in nanoseconds: requests of this worker waited for it.
+    longest: u64,
 }
 
 impl Slot {
@@ -128,7 +139,7 @@ impl Slot {
         if let Some(work) = self.loading.take() {
             let revision = work.loading.revision().cloned();
             match work.loading.finish(None) {
-                Ok(loaded) => self.swap(vm, loaded, &work.gzip, work.started),
+                Ok(loaded) => self.swap(vm, loaded, &work.origin),
                 Err(invalid) => self.refuse(vm, revision, &invalid),
             }
         }
@@ -228,8 +239,11 @@ impl Slot {
 
     fn report<H: Host>(&mut self, vm: &mut Vm<'_, H>, now: u64) {
         self.reported = now;
-        vm.metrics
-            .set(vm.host, self.site.names.own("vm.memory_bytes"), vm.host.memory());
+        // Envoy's main thread has a VM too, which is smaller.
+        if vm.serves {
+            vm.metrics
+                .set(vm.host, self.site.names.own("vm.memory_bytes"), vm.host.memory());
+        }
         let revision = self.current.as_ref().and_then(|current| current.revision.as_ref());
         self.keys.report(vm.host, vm.id, revision, now);
     }
@@ -341,39 +355,46 @@ impl Slot {
         self.poller.load(revision.clone());
         self.loading = Some(Work {
             loading: Loading::new(content, Some(revision)).with_work_limit(self.site.work_limit),
-            gzip,
-            started: now,
+            origin: Origin {
+                gzip,
+                started: now,
+                longest: 0,
+            },
         });
     }
 
     /// Loads for as long as a tick may take.
     fn load<H: Host>(&mut self, vm: &mut Vm<'_, H>, began: u64) {
-        while let Some(Work { loading, gzip, started }) = self.loading.take() {
+        let mut before = began;
+        while let Some(Work { loading, mut origin }) = self.loading.take() {
             let revision = loading.revision().cloned();
             let previous = self.current.clone();
-            match loading.step(previous.as_ref().map(|loaded| &*loaded.program)) {
+            let progress = loading.step(previous.as_ref().map(|loaded| &*loaded.program));
+            let now = vm.host.now();
+            origin.longest = origin.longest.max(now.saturating_sub(before));
+            before = now;
+            match progress {
                 Progress::More(loading) => {
-                    self.loading = Some(Work { loading, gzip, started });
-                    // Nobody waits for a worker that refuses all requests anyhow, but its other listeners' do.
-                    if vm.host.now().saturating_sub(began) >= SLICE {
+                    self.loading = Some(Work { loading, origin });
+                    if now.saturating_sub(began) >= SLICE {
                         return;
                     }
                 }
-                Progress::Done(loaded) => self.swap(vm, loaded, &gzip, started),
+                Progress::Done(loaded) => self.swap(vm, loaded, &origin),
                 Progress::Failed(invalid) => self.refuse(vm, revision, &invalid),
             }
         }
     }
 
     /// New requests get the new rules; those under way keep theirs.
-    fn swap<H: Host>(&mut self, vm: &mut Vm<'_, H>, loaded: Loaded, gzip: &[u8], started: u64) {
+    fn swap<H: Host>(&mut self, vm: &mut Vm<'_, H>, loaded: Loaded, origin: &Origin) {
         let now = vm.host.now();
         let Some(revision) = loaded.revision.clone() else {
             return;
         };
         let rules = loaded.program.rules();
         self.poller.hold(revision.clone(), now);
-        if !gzip.is_empty() && self.keys.publish(vm.host, &revision, gzip).is_err() {
+        if !origin.gzip.is_empty() && self.keys.publish(vm.host, &revision, &origin.gzip).is_err() {
             event(
                 vm.host,
                 Level::Warn,
@@ -396,7 +417,8 @@ impl Slot {
         self.current = Some(Rc::new(loaded));
         self.since = now;
         self.report(vm, now);
-        let took = now.saturating_sub(started) / MILLISECOND;
+        let took = now.saturating_sub(origin.started) / MILLISECOND;
+        let longest = origin.longest / MILLISECOND;
         event(
             vm.host,
             Level::Info,
@@ -407,6 +429,7 @@ impl Slot {
                 ("revision", &revision.uuid),
                 ("rule_count", &rules.to_string()),
                 ("milliseconds", &took.to_string()),
+                ("longest_step_milliseconds", &longest.to_string()),
             ],
         );
     }

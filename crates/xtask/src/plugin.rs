@@ -1,6 +1,6 @@
 //! `cargo xtask plugin`: builds the plugin for Envoy and packages it.
 //!
-//! Written below `target/plugin`: `coraza.wasm`, `oci/` (an OCI image layout) and `coraza-plugin.tar` (the same as one file). The same
+//! Written below `target/xtask/plugin`: `coraza.wasm`, `oci/` (an OCI image layout) and `coraza-plugin.tar` (the same as one file). The same
 //! sources give the same bytes.
 
 mod oci;
@@ -31,7 +31,7 @@ pub(crate) struct Args {
 
 /// Where packages are written.
 pub(crate) fn folder() -> PathBuf {
-    workspace::target_dir().join("plugin")
+    workspace::work_dir().join("plugin")
 }
 
 pub(crate) async fn run(args: &Args) -> Result<()> {
@@ -40,6 +40,9 @@ pub(crate) async fn run(args: &Args) -> Result<()> {
     let bytes = std::fs::read(&module).with_context(|| format!("failed to read {}", module.display()))?;
     if kind == Kind::Shipped && bytes.len() > MOST_BYTES {
         bail!("the module has {} bytes, more than {MOST_BYTES}", bytes.len());
+    }
+    if can_trap(&bytes) {
+        bail!("the module has the feature test-trap, which nobody may be given");
     }
     let folder = folder();
     std::fs::create_dir_all(&folder)?;
@@ -56,4 +59,24 @@ pub(crate) async fn run(args: &Args) -> Result<()> {
         push::push(&image, reference).await?;
     }
     Ok(())
+}
+
+/// Whether the module has the header field that makes it trap: only with the feature `test-trap`.
+fn can_trap(module: &[u8]) -> bool {
+    const FIELD: &[u8] = b"x-coraza-test-trap";
+    module.windows(FIELD.len()).any(|window| window == FIELD)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_module_with_the_trap_is_told() {
+        assert!(can_trap(b"..x-coraza-test-trap.."));
+        assert!(!can_trap(b"..x-coraza-test.."));
+        // The name is the one that the feature looks for.
+        let source = std::fs::read(workspace::root().join("crates/plugin/src/trap.rs")).unwrap();
+        assert!(can_trap(&source));
+    }
 }

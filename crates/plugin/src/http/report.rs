@@ -196,6 +196,7 @@ impl Stream {
             "client_ip",
         ] {
             let text = match block.get(key) {
+                _ if key == "category" => tagged(matched),
                 Some(Value::String(text)) => text.clone(),
                 Some(other) => other.to_string(),
                 None => continue,
@@ -262,6 +263,23 @@ fn categories(matched: &[MatchedRule]) -> BTreeSet<&'static str> {
         BTreeSet::from(["other"])
     } else {
         known
+    }
+}
+
+/// The category as access logs have it: of the first tag that names an attack, as the Go plugin does.
+fn tagged(matched: &[MatchedRule]) -> String {
+    let mut tags = matched.iter().flat_map(|rule| &rule.tags);
+    let attack = tags
+        .find_map(|tag| tag.strip_prefix("attack-"))
+        .unwrap_or("other")
+        .to_ascii_lowercase();
+    let plain = attack
+        .bytes()
+        .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-');
+    if plain && !attack.is_empty() && attack.len() <= 63 {
+        attack
+    } else {
+        "other".to_owned()
     }
 }
 

@@ -45,7 +45,10 @@ impl Kind {
 /// Builds the module and gives its path.
 pub(crate) async fn build(kind: Kind) -> Result<PathBuf> {
     let (program, target_dir) = match target().await {
-        Ok(()) => (workspace::cargo(), workspace::target_dir()),
+        Ok(()) => {
+            let program = workspace::cargo().env("CARGO_TARGET_WASM32_WASIP1_RUSTFLAGS", remapped());
+            (program, workspace::target_dir())
+        }
         Err(error) => {
             eprintln!("{TARGET}: not by rustup ({error:#}); by Debian's rustc-web and its own std");
             let target_dir = workspace::target_dir().join("rustc-web");
@@ -77,6 +80,19 @@ pub(crate) async fn build(kind: Kind) -> Result<PathBuf> {
     Ok(module)
 }
 
+/// Paths of this machine and user, which would be in the messages of panics, as they are nowhere: the same sources make the same bytes.
+fn remapped() -> String {
+    let home = std::env::var_os("CARGO_HOME").map_or_else(
+        || std::env::home_dir().unwrap_or_default().join(".cargo"),
+        PathBuf::from,
+    );
+    format!(
+        "--remap-path-prefix={}=/coraza --remap-path-prefix={}=/cargo",
+        workspace::root().display(),
+        home.display()
+    )
+}
+
 /// Sees to it that the toolchain has the target.
 async fn target() -> Result<()> {
     let installed = Program::new("rustup")
@@ -105,8 +121,9 @@ async fn debian_cargo(target_dir: &Path) -> Result<Program> {
         .await?;
     let linker = Path::new(sysroot.trim()).join("lib/rustlib/x86_64-unknown-linux-gnu/bin/rust-lld");
     let flags = format!(
-        "-C link-self-contained=no -L native={}",
-        root.join("usr/lib/wasm32-wasi").display()
+        "-C link-self-contained=no -L native={} {}",
+        root.join("usr/lib/wasm32-wasi").display(),
+        remapped()
     );
     let program = Program::new(root.join("usr/bin/cargo")).dir(workspace::root());
     Ok(program
