@@ -344,8 +344,10 @@ async fn telemetry(context: &Context, engine: &ResolvedEngine, work: &mut Work) 
         }
         return;
     }
-    if let Logs::Impossible(why) = &engine.logs {
-        work.say(outcome::no_collector(why));
+    match &engine.logs {
+        Logs::Unknown => return,
+        Logs::Impossible(why) => work.say(outcome::no_collector(why)),
+        Logs::Off | Logs::Collected => {}
     }
     let live = {
         let index = context.watched.index();

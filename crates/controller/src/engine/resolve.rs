@@ -49,6 +49,8 @@ pub enum Logs {
     Collected,
     /// One should, and there is none, for this reason.
     Impossible(String),
+    /// One should, and it isn't known yet whether there is one: what is there stays.
+    Unknown,
 }
 
 /// What an Engine names, as far as it is there.
@@ -137,7 +139,12 @@ pub fn resolve(key: &ObjectKey, engine: &EngineView, around: &Surroundings<'_>) 
         image: wasm.and_then(|wasm| wasm.image.clone()),
         pull_secret: wasm.and_then(|wasm| wasm.image_pull_secret.clone()),
         logs: if wants_logs {
-            logs(gateway, class.map(|(name, class)| (&**name, &**class)))
+            logs(
+                gateway,
+                class.map(|(name, class)| (&**name, &**class)),
+                target.is_some(),
+                around,
+            )
         } else {
             Logs::Off
         },
@@ -184,8 +191,14 @@ fn judge(key: &RuleSetKey, engine: &EngineView, around: &Surroundings<'_>) -> (O
     (trouble, if has_rules { Provision::Full } else { Provision::Hold })
 }
 
-fn logs(gateway: &str, class: Option<(&str, &GatewayClassView)>) -> Logs {
+fn logs(
+    gateway: &str,
+    class: Option<(&str, &GatewayClassView)>,
+    target_known: bool,
+    around: &Surroundings<'_>,
+) -> Logs {
     match class {
+        None if !target_known || around.classes.presence() != Presence::Listed => Logs::Unknown,
         None => Logs::Impossible(format!(
             "the GatewayClass of Gateway {gateway} is not known, so nobody says who takes the access logs"
         )),

@@ -25,6 +25,7 @@ struct World {
     gateways: Option<Vec<&'static str>>,
     absent: bool,
     class: Value,
+    classes_listed: bool,
     others: Vec<(&'static str, Value)>,
     ruleset: Option<Value>,
     enforced: Option<&'static str>,
@@ -38,6 +39,7 @@ impl World {
             gateways: Some(vec!["public"]),
             absent: false,
             class: json!({"spec": {"controllerName": "istio.io/gateway-controller"}}),
+            classes_listed: true,
             others: Vec::new(),
             ruleset: Some(json!({"conditions": [], "revision": revision()})),
             enforced: None,
@@ -58,8 +60,14 @@ impl World {
             gateways.set_absent();
         }
         let mut classes = Store::<GatewayClassView>::default();
-        let (_, class) = object("istio", self.class.clone());
-        classes.apply(Event::Apply(ObjectKey::new("", "istio"), class));
+        classes.apply(Event::Init);
+        if !self.class.is_null() {
+            let (_, class) = object("istio", self.class.clone());
+            classes.apply(Event::InitApply(ObjectKey::new("", "istio"), class));
+        }
+        if self.classes_listed {
+            classes.apply(Event::InitDone);
+        }
         let body = json!({"spec": self.spec, "status": self.status, "created": "2026-05-01T10:00:00Z"});
         let (key, engine) = object::<EngineView>("waf", body);
         let others = self.others.iter().map(|(name, body)| {
@@ -330,6 +338,13 @@ fn access_logs_go_to_the_collector_that_the_class_declares() {
         assert!(logs.as_ref().is_none_or(|logs| *logs == found), "{found:?}");
         assert_eq!(logs.is_some(), found == Logs::Collected);
     }
+    world.class = Value::Null;
+    assert!(
+        matches!(world.accepted().0.logs, Logs::Impossible(_)),
+        "there is no such class"
+    );
+    world.classes_listed = false;
+    assert_eq!(world.accepted().0.logs, Logs::Unknown, "there may be");
 }
 
 #[test]

@@ -39,6 +39,10 @@ impl Indexed for GatewayClassView {
             .flat_map(|(key, _)| triggers::of_gateway(key, &index.gateway_users))
             .collect()
     }
+
+    fn appeared(index: &Index) -> Vec<Item> {
+        index.engine_items()
+    }
 }
 
 impl Indexed for DeploymentView {
