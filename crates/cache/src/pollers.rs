@@ -1,5 +1,5 @@
-//! `Pollers`: which data planes poll this cache, and what they run: for the controller, which is told at a bounded rate. Pure: the clock
-//! comes in as a value.
+//! `Pollers`: which data planes poll this cache, and what they run: for the controller, which is told at a bounded rate. No IO; the
+//! clock comes in as a value, but where a waiting poll is let go.
 //!
 //! A poll takes one of [`SHARDS`] locks for as long as a look-up takes. There is room for [`MAX_POLLERS`]. In a shard that is full the
 //! Engine with the most pollers loses the one that was not seen for the longest time, so that whoever invents names crowds out his own.

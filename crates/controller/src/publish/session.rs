@@ -229,9 +229,9 @@ impl Session {
         }
         if let Phase::Snapshot { since } = self.phase {
             let until = since + RECALL_WAIT;
-            if !snapshot.grants.is_open() {
-                // A cache that is complete believes no token that isn't granted.
-            } else if self.due.awaited.is_empty() || now >= until {
+            // A cache that is complete lets no plugin in whose token isn't granted: all grants must be known by then.
+            let known = snapshot.grants.is_open();
+            if known && (self.due.awaited.is_empty() || now >= until) {
                 self.phase = Phase::Complete;
                 return self.send(Body::SnapshotComplete, Sent::SnapshotComplete);
             }
