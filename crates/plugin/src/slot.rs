@@ -3,15 +3,17 @@
 //! On each tick, in this order: see what other workers announced; lead, or see who does; report what this VM runs; poll if it
 //! leads; load what there is to load, a little at a time.
 
+mod call;
+
 use std::rc::Rc;
 use std::sync::Arc;
 
 use crate::config::Cache;
-use crate::host::{Call, Host, Level, Pairs};
+use crate::host::{Host, Level, Pairs};
 use crate::load::{InvalidRules, Loaded, Loading, Progress};
 use crate::log::event;
 use crate::metrics::Metrics;
-use crate::poll::{Answer, Content, Failure, Poller, Request, Verdict, Want, decode, decode_stored};
+use crate::poll::{Answer, Content, Failure, Poller, Verdict, decode, decode_stored};
 use crate::revision::Revision;
 use crate::shared::{Announcement, Keys, Lead, Worst};
 use crate::site::Site;
@@ -260,7 +262,7 @@ impl Slot {
         if !converged && request.wait.is_some() && now.saturating_sub(self.since) < CONVERGENCE {
             return;
         }
-        match self.send(vm.host, &request, &worst) {
+        match call::send(vm.host, &self.cache, &self.site, &request, &worst) {
             Ok(token) => self.poller.sent(now, token, request),
             Err(status) => {
                 self.poller.refused_to_send(now, random);
@@ -275,39 +277,6 @@ impl Slot {
                 );
             }
         }
-    }
-
-    fn send(&self, host: &impl Host, request: &Request, worst: &Worst) -> crate::host::Result<u32> {
-        let path = match request.want {
-            Want::Latest => format!("/rules/{}/latest", self.cache.instance),
-            Want::Rules => format!("/rules/{}", self.cache.instance),
-        };
-        let bearer = (!self.cache.token.is_empty()).then(|| format!("Bearer {}", self.cache.token));
-        let wait = request.wait.map(|seconds| format!("wait={seconds}"));
-        let pod = pod(host);
-        let engine = self.site.engine_key();
-        let worst = worst.header();
-        let fields: [(&str, Option<&str>); 10] = [
-            (":method", Some("GET")),
-            (":path", Some(&path)),
-            (":authority", Some(self.cache.authority())),
-            ("authorization", bearer.as_deref()),
-            ("accept-encoding", (request.want == Want::Rules).then_some("gzip")),
-            ("if-none-match", request.if_none_match.as_deref()),
-            ("prefer", wait.as_deref()),
-            ("x-coraza-engine", engine.as_deref()),
-            ("x-coraza-pod", pod.as_deref()),
-            ("x-coraza-revision", Some(&worst)),
-        ];
-        let present = fields
-            .iter()
-            .filter_map(|(name, value)| Some((name.as_bytes(), (*value)?.as_bytes())));
-        let headers: Vec<_> = present.collect();
-        host.call(&Call {
-            cluster: &self.cache.cluster,
-            headers: &headers,
-            timeout: request.timeout,
-        })
     }
 
     /// What the cache answered to the call with this number.
@@ -488,20 +457,4 @@ fn set_overrides<H: Host>(vm: &mut Vm<'_, H>, site: &Site, before: Option<&Loade
         vm.metrics
             .set(vm.host, site.names.contract("rule_overrides", &labels), value);
     }
-}
-
-/// The pod's name, out of Envoy's node id as Istio has it: `router~10.0.0.1~gateway-abc.namespace~namespace.svc.cluster.local`;
-/// of any other, all of it.
-fn pod(host: &impl Host) -> Option<String> {
-    // Where Envoy has it today, and where it had it before.
-    let id = host
-        .property(&["xds", "node", "id"])
-        .or_else(|_| host.property(&["node", "id"]));
-    let id = String::from_utf8(id.ok()?).ok()?;
-    let name = match id.split('~').nth(2) {
-        Some(pod) => pod.split('.').next().unwrap_or_default(),
-        None => &id,
-    };
-    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._".contains(&byte);
-    (!name.is_empty() && name.len() <= 253 && name.bytes().all(plain)).then(|| name.to_owned())
 }
