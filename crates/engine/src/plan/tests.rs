@@ -165,8 +165,10 @@ fn targets() -> impl Strategy<Value = String> {
         ][..],
     );
     let exclusion = prop::sample::select(&["", "", "", "|!ARGS:b", "|!REQUEST_COOKIES:c", "|!ARGS:/name/"][..]);
-    (prop::collection::vec(target, 1..4), exclusion)
-        .prop_map(|(targets, exclusion)| format!("{}{exclusion}", targets.join("|")))
+    let any = (prop::collection::vec(target, 1..4), exclusion)
+        .prop_map(|(targets, exclusion)| format!("{}{exclusion}", targets.join("|")));
+    // Rules share what was found out about their values if they ask for the same.
+    prop_oneof![any, Just("ARGS|REQUEST_HEADERS".to_owned())]
 }
 
 fn actions() -> impl Strategy<Value = String> {
@@ -189,7 +191,8 @@ fn actions() -> impl Strategy<Value = String> {
         "ctl:ruleRemoveById=5",
     ];
     let list = prop::collection::vec(prop::sample::select(&ACTIONS[..]), 0..4);
-    list.prop_map(|list| list.iter().map(|action| format!(",{action}")).collect())
+    let any = list.prop_map(|list| list.iter().map(|action| format!(",{action}")).collect());
+    prop_oneof![any, Just(",t:urlDecodeUni,t:lowercase".to_owned())]
 }
 
 /// Rules with ascending ids, some of them chains.
