@@ -17,7 +17,7 @@ mod wrk;
 use anyhow::Result;
 use clap::Subcommand;
 
-/// What to measure: without a name all of it, which takes about a quarter of an hour.
+/// What to measure: without a name all of it, which takes about half an hour on a quiet machine.
 #[derive(clap::Args)]
 pub(crate) struct Args {
     #[command(subcommand)]
