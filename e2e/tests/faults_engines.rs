@@ -14,7 +14,7 @@ use coraza_api::Engine;
 use coraza_e2e::cluster::{install_mesh, kubectl};
 use coraza_e2e::object::{DESTINATION_RULE, GATEWAY, Kind, SERVICE_ENTRY, WASM_PLUGIN};
 use coraza_e2e::wait::holds_for;
-use coraza_e2e::{Fleet, Namespace, Size, environment, until};
+use coraza_e2e::{Cache, Fleet, Namespace, Size, environment, port, until, wasm};
 use k8s_openapi::api::authentication::v1::TokenRequest;
 use k8s_openapi::api::core::v1::{ConfigMap, Pod, Secret, ServiceAccount};
 use k8s_openapi::api::networking::v1::NetworkPolicy;
@@ -22,6 +22,7 @@ use kube::api::{DeleteParams, ListParams, Patch, PatchParams, PostParams};
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Api, Client, Config, ResourceExt};
 use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
 
 const PLUGIN: &str = "coraza-engine-waf";
 const FLAGS: [&str; 2] = [
@@ -591,4 +592,39 @@ async fn the_controller_has_no_right_that_it_does_not_need() {
         "deleting Engines",
         engines.delete("x", &DeleteParams::default()).await.err(),
     );
+}
+
+#[tokio::test]
+#[ignore = "needs a cluster: cargo xtask test"]
+async fn an_embedded_plugin_is_the_one_that_caches_tell_of() {
+    install_mesh().await;
+    let mut fleet = Fleet::start(Size::of(1, 0)).await;
+    let namespace = Namespace::create().await;
+    gateway(&namespace, "public").await;
+    namespace.source("rules", "SecRuleEngine On").await;
+    namespace.ruleset("crs", &["rules"], &[]).await;
+    engine(&namespace, "waf").await;
+    namespace
+        .condition::<Engine>("waf", ("Ready", "False", "AwaitingCache"))
+        .await;
+    assert!(plugin(&namespace).await.is_none());
+
+    let module = wasm::echo();
+    let file = tempfile::NamedTempFile::new().expect("a file");
+    std::fs::write(file.path(), &module).expect("written");
+    let mut settings = fleet.cache_settings();
+    settings.flags.extend([
+        format!("--plugin-file={}", file.path().display()),
+        format!("--plugin-port={}", port::free().port()),
+    ]);
+    fleet.caches.push(Cache::start(settings));
+    namespace.condition::<Engine>("waf", READY).await;
+    let digest: String = Sha256::digest(&module)
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect();
+    let spec = plugin(&namespace).await.expect("a WasmPlugin")["spec"].clone();
+    assert_eq!(spec["sha256"], digest);
+    let host = format!("coraza-cache.{}.svc.cluster.local:18081", fleet.namespace);
+    assert_eq!(spec["url"], format!("http://{host}/plugins/coraza-{digest}.wasm"));
 }

@@ -76,7 +76,10 @@ pub async fn reconcile(context: &Context) -> Outcome {
                     "failed to tell the mesh of the caches, trying again later"
                 );
                 notes.push(format!("the mesh is not told of the caches: {}", chain(error)));
-                if matches!(error, ApplyError::Api { .. } | ApplyError::Answer { .. }) {
+                if matches!(
+                    error,
+                    ApplyError::Absent { .. } | ApplyError::Api { .. } | ApplyError::Answer { .. }
+                ) {
                     outcome = Outcome::Failed;
                 }
             }

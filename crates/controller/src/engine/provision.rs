@@ -64,11 +64,14 @@ impl Work {
     pub(super) fn apply_failed(&mut self, reason: &'static str, what: &str, error: &ApplyError) {
         match error {
             ApplyError::NotLeading => self.deposed = true,
-            // The watch tells when it is gone, or when the kind is there.
-            ApplyError::Foreign { .. } | ApplyError::Deleting { .. } | ApplyError::Absent { .. } => {
+            // The watch tells when it is gone.
+            ApplyError::Foreign { .. } | ApplyError::Deleting { .. } => {
                 self.say(outcome::failed(reason, what, &chain(error)));
             }
-            ApplyError::Api { .. } | ApplyError::Answer { .. } => self.failed(reason, what, error),
+            // A kind that was just installed can be listed before it can be written: the watch has nothing more to tell then.
+            ApplyError::Absent { .. } | ApplyError::Api { .. } | ApplyError::Answer { .. } => {
+                self.failed(reason, what, error);
+            }
         }
     }
 

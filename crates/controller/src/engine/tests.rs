@@ -596,3 +596,21 @@ async fn a_standby_follows_and_writes_nothing() {
     assert_eq!(standby.look("waf").await.1, Vec::<String>::new());
     assert_eq!(standby.context.publisher.grants(), 0);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_kind_that_can_be_listed_and_not_yet_written_is_tried_again() {
+    let world = World::new();
+    world.put_engine("waf", "u1", |_| {});
+    world.server().failing = vec![("POST wasmplugins", 404)];
+    let (outcome, _) = world.look("waf").await;
+    assert!(matches!(outcome, Ok(Outcome::Failed)), "{outcome:?}");
+    assert_eq!(world.said("waf"), failed("ProvisioningFailed"));
+    assert!(
+        world.message("waf").contains("not installed"),
+        "{}",
+        world.message("waf")
+    );
+    world.server().failing.clear();
+    world.settle("waf").await;
+    assert_eq!(world.said("waf"), READY);
+}

@@ -50,7 +50,12 @@ impl Server {
             self.calls.push(call.clone());
         }
         if let Some((_, code)) = self.failing.iter().find(|(failing, _)| call.starts_with(failing)) {
-            return failure(*code);
+            // Of a path that isn't there, the API server speaks as any web server.
+            return if (method, *code, kind) == ("POST", 404, "wasmplugins") {
+                (404, "404 page not found".into())
+            } else {
+                failure(*code)
+            };
         }
         match (method, &*sub) {
             ("POST", "/token") => (201, self.token(body)),
