@@ -120,7 +120,7 @@ impl Publisher {
     /// granted, or when there can be none. Before, no cache is told that its snapshot is complete, and none loses a grant.
     ///
     /// From then on a grant that only a cache knows is withdrawn, unless its Engine (by UID) has another grant for the same RuleSet: then
-    /// it is the token of before a renewal, and stays until it expires.
+    /// it is the token of before a renewal, and stays until it expires or the last such grant is gone.
     pub fn open_grants(&self) {
         self.update(Exchange::open_grants);
     }

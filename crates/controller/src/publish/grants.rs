@@ -2,9 +2,10 @@
 //!
 //! A grant goes by an explicit revocation, or when it expires; never because this process doesn't know it yet. One that only a cache
 //! knows is *adopted* if its Engine still reads the same RuleSet: it is the token of before the last renewal, which data planes use
-//! until Istio has brought them the new one.
+//! until Istio has brought them the new one. It stays for as long as the grant that it was adopted for: nobody else knows it, so nobody
+//! would revoke it when the Engine goes or reads another RuleSet.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use coraza_ruleset::{EngineKey, Grant, RuleSetKey, Timestamp, TokenDigest};
 
@@ -18,37 +19,69 @@ const MAX_REVOKED: usize = 1 << 14;
 #[derive(Debug, Default)]
 pub(super) struct Grants {
     granted: BTreeMap<TokenDigest, Grant>,
+    /// Those of them that only a cache knew.
+    adopted: BTreeSet<TokenDigest>,
     /// Until when a revoked token would have been good: it is not to be adopted.
     revoked: BTreeMap<TokenDigest, Timestamp>,
     open: bool,
 }
 
 impl Grants {
-    /// The bearers of this token are let in. Returns whether that is news.
-    pub(super) fn grant(&mut self, grant: Grant, now: Timestamp) -> bool {
+    /// The bearers of this token are let in. Returns the tokens for which that is news: this one, and what was adopted for what it granted
+    /// before.
+    pub(super) fn grant(&mut self, grant: Grant, now: Timestamp) -> Vec<TokenDigest> {
         self.expire(now);
-        if grant.expires <= now {
-            return false;
+        let mut news = Vec::new();
+        if grant.expires > now {
+            let token = grant.token;
+            self.revoked.remove(&token);
+            self.adopted.remove(&token);
+            if self.granted.insert(token, grant.clone()) != Some(grant) {
+                news.push(token);
+            }
         }
-        self.revoked.remove(&grant.token);
-        let token = grant.token;
-        self.granted.insert(token, grant.clone()) != Some(grant)
+        news.extend(self.withdraw_orphans().iter().map(|orphan| orphan.token));
+        news
     }
 
-    /// Nobody with this token is let in any more. Returns what it granted.
-    pub(super) fn revoke(&mut self, token: &TokenDigest, now: Timestamp) -> Option<Grant> {
+    /// Nobody with this token is let in any more, nor with what was adopted for it. Returns all that was granted and is no longer.
+    pub(super) fn revoke(&mut self, token: &TokenDigest, now: Timestamp) -> Vec<Grant> {
         let granted = self.granted.remove(token);
+        self.adopted.remove(token);
         let unknown = Timestamp::from_unix_nanos(now.unix_nanos().saturating_add(UNKNOWN_LIFE_NANOS));
-        let expires = granted.as_ref().map_or(unknown, |grant| grant.expires);
-        self.revoked.insert(*token, expires);
+        self.remember_revoked(*token, granted.as_ref().map_or(unknown, |grant| grant.expires));
         self.expire(now);
+        granted.into_iter().chain(self.withdraw_orphans()).collect()
+    }
+
+    /// Takes away what was adopted for grants that are no more.
+    fn withdraw_orphans(&mut self) -> Vec<Grant> {
+        if self.adopted.is_empty() {
+            return Vec::new();
+        }
+        let (adopted, said): (Vec<_>, Vec<_>) = self
+            .granted
+            .values()
+            .partition(|grant| self.adopted.contains(&grant.token));
+        let readers: HashSet<_> = said.into_iter().map(reader).collect();
+        let orphans = adopted.into_iter().filter(|grant| !readers.contains(&reader(grant)));
+        let orphans: Vec<_> = orphans.cloned().collect();
+        for orphan in &orphans {
+            self.granted.remove(&orphan.token);
+            self.adopted.remove(&orphan.token);
+            self.remember_revoked(orphan.token, orphan.expires);
+        }
+        orphans
+    }
+
+    fn remember_revoked(&mut self, token: TokenDigest, expires: Timestamp) {
+        self.revoked.insert(token, expires);
         if self.revoked.len() > MAX_REVOKED {
             let first = self.revoked.iter().min_by_key(|(_, expires)| **expires);
             if let Some(first) = first.map(|(token, _)| *token) {
                 self.revoked.remove(&first);
             }
         }
-        granted
     }
 
     /// All grants that data planes use have been said once: what is still unknown may be withdrawn.
@@ -75,13 +108,14 @@ impl Grants {
         if unknown.is_empty() {
             return Vec::new();
         }
-        let readers: HashSet<(EngineKey, RuleSetKey)> = self.granted.values().map(reader).collect();
+        let readers: HashSet<_> = self.granted.values().map(reader).collect();
         let adopted: Vec<_> = unknown
             .into_iter()
             .filter(|grant| readers.contains(&reader(grant)))
             .collect();
         for grant in &adopted {
             self.granted.insert(grant.token, Grant::clone(grant));
+            self.adopted.insert(grant.token);
         }
         adopted.iter().map(|grant| grant.token).collect()
     }
@@ -105,10 +139,11 @@ impl Grants {
 
     fn expire(&mut self, now: Timestamp) {
         self.granted.retain(|_, grant| grant.expires > now);
+        self.adopted.retain(|token| self.granted.contains_key(token));
         self.revoked.retain(|_, expires| *expires > now);
     }
 }
 
-fn reader(grant: &Grant) -> (EngineKey, RuleSetKey) {
-    (grant.engine.clone(), grant.key.clone())
+fn reader(grant: &Grant) -> (&EngineKey, &RuleSetKey) {
+    (&grant.engine, &grant.key)
 }

@@ -591,6 +591,30 @@ proptest! {
     }
 }
 
+/// The new leader knows of the newer token only, and of the Engine's end only after it adopted the older one.
+#[test]
+fn an_engine_that_goes_after_a_fail_over_takes_the_token_of_before_its_renewal_along() {
+    let mut world = World::new();
+    let connect = |controller| Event::Connect { cache: 1, controller };
+    let before = [
+        Event::Elect(0),
+        Event::Recreate(1),
+        Event::Sync(0),
+        connect(0),
+        Event::Renew(0, 1),
+        Event::Renew(0, 1),
+        Event::Sync(1),
+        Event::Elect(1),
+        Event::Recreate(1),
+        Event::Exchange(1, 3),
+    ];
+    before.into_iter().for_each(|event| world.happen(event));
+    assert_eq!(world.granted()[1].len(), 2, "the cache holds both tokens");
+    world.happen(connect(1));
+    world.heal(1);
+    assert_eq!(world.granted(), vec![BTreeMap::new(); CACHES]);
+}
+
 /// Revisions must not move where nothing changed: a moved one makes every data plane reload.
 #[test]
 fn a_restart_and_a_fail_over_change_no_revision() {

@@ -10,20 +10,20 @@ use super::{Exchange, Now, SessionId, Violation};
 impl Exchange {
     pub(in crate::publish) fn grant(&mut self, grant: Grant, now: Now) {
         self.expire_grants(now);
-        let token = grant.token;
-        if self.snapshot.grants.grant(grant, now.wall) {
+        for token in self.snapshot.grants.grant(grant, now.wall) {
             self.touch_grant(token);
         }
     }
 
     pub(in crate::publish) fn revoke(&mut self, token: &TokenDigest, now: Now) {
-        let granted = self.snapshot.grants.revoke(token, now.wall);
+        let withdrawn = self.snapshot.grants.revoke(token, now.wall);
         // A cache may hold it from before this process started.
         self.touch_grant(*token);
-        if let Some(Grant { engine, .. }) = granted
-            && !self.snapshot.grants.has(&engine)
-        {
-            self.pollers.forget(&engine);
+        for Grant { token, engine, .. } in withdrawn {
+            self.touch_grant(token);
+            if !self.snapshot.grants.has(&engine) {
+                self.pollers.forget(&engine);
+            }
         }
     }
 

@@ -149,6 +149,53 @@ fn an_engine_made_again_opens_nothing_to_the_tokens_of_before() {
 }
 
 #[test]
+fn the_token_of_before_a_renewal_goes_with_the_last_one_that_it_was_adopted_for() {
+    let mut scene = Scene::leading();
+    scene.grant("current");
+    scene.grant("next");
+    let cache = scene.subscribe_with(&[grant("earlier"), grant("current"), grant("next")]);
+    assert_eq!(scene.applied(cache), [Body::SnapshotComplete]);
+    scene.revoke("current");
+    assert_eq!(scene.applied(cache), [revoke("current")]);
+    scene.revoke("next");
+    let mut both = [TokenDigest::of("earlier"), TokenDigest::of("next")];
+    both.sort();
+    assert_eq!(scene.applied(cache), [Body::Revoke(both.into())]);
+    scene.grant("later");
+    let returned = scene.subscribe_with(&[grant("earlier")]);
+    assert_eq!(
+        scene.applied(returned),
+        [revoke("earlier"), grants(&["later"]), Body::SnapshotComplete]
+    );
+}
+
+#[test]
+fn a_token_that_reads_another_ruleset_takes_what_was_adopted_for_it_along() {
+    let mut scene = Scene::leading();
+    scene.grant("current");
+    let cache = scene.subscribe_with(&[grant("earlier"), grant("current")]);
+    assert_eq!(scene.applied(cache), [Body::SnapshotComplete]);
+    let retargeted = grant_of("waf", "current", "other");
+    scene.exchange.grant(retargeted.clone(), scene.now);
+    assert_eq!(
+        scene.applied(cache),
+        [revoke("earlier"), Body::Grants(vec![retargeted])]
+    );
+}
+
+#[test]
+fn an_adopted_token_that_is_granted_in_its_own_right_stays_without_the_other() {
+    let mut scene = Scene::leading();
+    scene.grant("current");
+    let cache = scene.subscribe_with(&[grant("earlier"), grant("current")]);
+    assert_eq!(scene.applied(cache), [Body::SnapshotComplete]);
+    scene.grant("earlier");
+    scene.revoke("current");
+    assert_eq!(scene.applied(cache), [revoke("current")]);
+    assert!(scene.is_granted("earlier"));
+}
+
+#[test]
 fn what_expired_is_neither_sent_nor_taken_away() {
     let mut scene = Scene::leading();
     scene.grant("a");
