@@ -138,6 +138,16 @@ impl Gateway {
         found.cloned().unwrap_or_default()
     }
 
+    /// All that pilot-agent and Envoy have written.
+    #[must_use]
+    pub fn agent_log(&self) -> String {
+        let pod = format!("{}-{}", self.namespace, self.address);
+        let log = environment().cluster.dir.join("pods").join(pod).join("pilot-agent.log");
+        std::fs::read(log)
+            .map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
+            .unwrap_or_default()
+    }
+
     /// Deletes its Pod, with its proxy, and starts the proxy of the Pod that its Deployment makes instead.
     ///
     /// # Panics

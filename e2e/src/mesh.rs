@@ -33,7 +33,12 @@ static SHARED: OnceCell<Mesh> = OnceCell::const_new();
 impl Mesh {
     /// The one that the tests of a *shared* file have in common; ready.
     pub async fn shared() -> &'static Self {
-        SHARED.get_or_init(Self::start).await
+        SHARED.get_or_init(|| Self::start(&[])).await
+    }
+
+    /// The same in a file where no filter that fails is started anew: a file's tests have either this one or [`shared`](Self::shared) in common.
+    pub async fn shared_without_reload() -> &'static Self {
+        SHARED.get_or_init(|| Self::start(&["--fail-reload=never"])).await
     }
 
     /// Its fleet, if a test has asked for it.
@@ -41,7 +46,7 @@ impl Mesh {
         SHARED.get().map(|mesh| &mesh.fleet)
     }
 
-    async fn start() -> Self {
+    async fn start(controller_flags: &[&str]) -> Self {
         let registry = Registry::start().await;
         let echo = registry.push("echo", "v1", &wasm::echo()).await;
         let read = |path| std::fs::read(path).expect("the plugin can be read");
@@ -50,7 +55,9 @@ impl Mesh {
         let plugin_with_trap = registry.push("coraza", "with-trap", &with_trap).await;
         let default_image = format!("--default-wasm-image={echo}");
         let service = format!("--cache-service={CACHE_SERVICE}");
-        let size = Size::of(1, 2).controller_flags(&[&default_image, &service, "--operator-name=coraza-controller"]);
+        let size = Size::of(1, 2)
+            .controller_flags(&[&default_image, &service, "--operator-name=coraza-controller"])
+            .controller_flags(controller_flags);
         let fleet = Fleet::launch(size, None).await;
         fleet.ready().await;
         let mesh = Self {
