@@ -75,7 +75,7 @@ mod tests {
 
     #[test]
     fn text_and_attributes_are_found() {
-        let cases: [(&[u8], &[&str]); 16] = [
+        let cases: [(&[u8], &[&str]); 19] = [
             (b"<a x=\"1\">t<b>u</b>v</a>", &["attribute 1", "text tuv"]),
             (
                 b"<a x = '1\"2' y=\"3\"><c z='4'/></a>",
@@ -107,6 +107,12 @@ mod tests {
                 &[r"text \xe9"],
             ),
             (b"<a\n\tb='c'\r\n/>", &["attribute c", "text "]),
+            (b"<a>b\r\nc\rd\n\r&#13;\r&lt;</a>", &[r"text b\nc\nd\n\n\r\n<"]),
+            (b"<a><![CDATA[b\r\nc\r]]></a>", &[r"text b\nc\n"]),
+            (
+                b"<a b='c\r\nd\re\nf\tg&#10;&#9;\r'/>",
+                &[r"attribute c d e f g\n\t ", "text "],
+            ),
         ];
         for (body, found) in cases {
             check(&Options::default(), body, found, None);

@@ -1,4 +1,4 @@
-//! Character data of XML: references decoded, and what a document's encoding allows. No IO.
+//! Character data of XML: references decoded, line ends made one, and what a document's encoding allows. No IO.
 
 use super::XmlError;
 
@@ -49,12 +49,39 @@ pub(super) fn is_valid(body: &[u8], encoding: Encoding) -> bool {
     !body.iter().any(control) && (encoding == Encoding::Latin1 || std::str::from_utf8(body).is_ok())
 }
 
-/// Appends `raw` to `out`, its references decoded. The first that can't be is returned as an error.
+/// Appends an attribute's value to `out`, as [`decode`] does, and with a space for each tab and line end that isn't a reference (XML 1.0, 3.3.3).
+pub(super) fn decode_attribute(raw: &[u8], out: &mut Vec<u8>) -> Result<(), XmlError> {
+    decode_with(raw, out, |plain, out| {
+        let start = out.len();
+        push_lines(plain, out);
+        let added = out.iter_mut().skip(start);
+        added
+            .filter(|byte| matches!(byte, b'\t' | b'\n'))
+            .for_each(|byte| *byte = b' ');
+    })
+}
+
+/// Appends `raw` to `out`, its references decoded and its line ends made one. The first reference that can't be decoded is returned as an error.
 pub(super) fn decode(raw: &[u8], out: &mut Vec<u8>) -> Result<(), XmlError> {
+    decode_with(raw, out, push_lines)
+}
+
+/// Appends `raw` to `out` with a line feed for each line end: `\r\n`, or `\r` alone (XML 1.0, 2.11). An application never sees the others.
+pub(super) fn push_lines(raw: &[u8], out: &mut Vec<u8>) {
+    let mut rest = raw;
+    while let Some((line, [_, after @ ..])) = memchr::memchr(b'\r', rest).and_then(|at| rest.split_at_checked(at)) {
+        out.extend_from_slice(line);
+        out.push(b'\n');
+        rest = after.strip_prefix(b"\n").unwrap_or(after);
+    }
+    out.extend_from_slice(rest);
+}
+
+fn decode_with(raw: &[u8], out: &mut Vec<u8>, push: impl Fn(&[u8], &mut Vec<u8>)) -> Result<(), XmlError> {
     let mut result = Ok(());
     let mut rest = raw;
     while let Some((plain, reference)) = memchr::memchr(b'&', rest).and_then(|at| rest.split_at_checked(at)) {
-        out.extend_from_slice(plain);
+        push(plain, out);
         let (text, after) = split_reference(reference);
         match text.and_then(character) {
             Some(character) => {
@@ -68,7 +95,7 @@ pub(super) fn decode(raw: &[u8], out: &mut Vec<u8>) -> Result<(), XmlError> {
             }
         }
     }
-    out.extend_from_slice(rest);
+    push(rest, out);
     result
 }
 

@@ -134,7 +134,7 @@ impl<'b, 'o, 's> Walker<'b, 'o, 's> {
             return Err(XmlError::OutsideOfRoot);
         };
         let (characters, closed) = self.cursor.take_until(b"]]>");
-        text.extend_from_slice(characters);
+        text::push_lines(characters, text);
         if closed { Ok(()) } else { Err(XmlError::Truncated) }
     }
 
@@ -226,7 +226,7 @@ impl<'b, 'o, 's> Walker<'b, 'o, 's> {
             self.note(XmlError::MalformedTag);
         }
         self.attribute.clear();
-        if let Err(error) = text::decode(value, &mut self.attribute) {
+        if let Err(error) = text::decode_attribute(value, &mut self.attribute) {
             self.note(error);
         }
         self.written += self.attribute.len();
