@@ -317,6 +317,22 @@ fn chains_match_together_but_act_apart() {
 }
 
 #[test]
+fn a_chain_sees_the_groups_of_the_last_value_that_matches() {
+    let rules = "SecRule ARGS_NAMES|ARGS \"@rx ^([a-z])=([a-z])$\" \"id:1,phase:1,pass,capture,chain\"
+            SecRule TX:1 \"@streq %{TX.2}\"";
+    check(rules, &get("/?z=a%3db&y=none&a=x%3dx&m=none"), &[1]);
+    check(rules, &get("/?a=x%3dx&y=none&z=a%3db&m=none"), &[]);
+    check(rules, &get("/?z=x%3dx&x%3dy=none"), &[1]);
+}
+
+#[test]
+fn each_step_sees_a_value_without_its_broken_characters() {
+    let rules = "SecRule ARGS \"@rx union\" \"id:1,phase:1,pass,multiMatch,t:none,t:utf8toUnicode\"";
+    check(rules, &get("/?a=uni%c0on"), &[1]);
+    check(rules, &get("/?a=uni%2fon"), &[]);
+}
+
+#[test]
 fn captures_stay_until_the_next_ones() {
     let rules = "SecRule ARGS:a \"@rx (a)(b)?(c)\" \"id:1,phase:1,pass,nolog,capture\"
         SecRule ARGS:a \"@rx (z)\" \"id:2,phase:1,pass,nolog,capture\"

@@ -25,6 +25,9 @@ pub(crate) struct RulesArgs {
     /// What they are generated from: the same seed, the same requests
     #[arg(long, default_value_t = 1, value_name = "S")]
     pub(crate) seed: u64,
+    /// Of the generated requests only these: the numbers at the end of their names
+    #[arg(long, value_delimiter = ',', value_name = "NUMBER")]
+    pub(crate) number: Vec<u64>,
     /// Only the sets of requests whose names contain this
     #[arg(long, default_value = "", value_name = "TEXT")]
     pub(crate) only: String,
@@ -63,6 +66,7 @@ impl Default for RulesArgs {
         Self {
             requests: 2000,
             seed: 1,
+            number: Vec::new(),
             only: String::new(),
             show: 1,
         }
@@ -83,6 +87,11 @@ pub(crate) async fn rules(args: &RulesArgs) -> Result<()> {
         .arg(tools::libmodsecurity::provide().await?)
         .args(["--requests", &args.requests.to_string()])
         .args(["--seed", &args.seed.to_string()])
+        .args(
+            args.number
+                .iter()
+                .flat_map(|number| ["--number".to_owned(), number.to_string()]),
+        )
         .args(["--only", &args.only])
         .args(["--show", &args.show.to_string()])
         .env("CORAZA_CORE_RULE_SET", tools::core_rule_set().await?)

@@ -3,10 +3,13 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use coraza_seclang::rules::{Member, OperatorName, Rule, Target, Transformation, Value, Variable};
+use coraza_seclang::rules::{
+    ActionName, Member, OperatorName, Rule, Selector, Target, Transformation, Value, Variable,
+};
 use coraza_seclang::{lower, parse};
 
 use crate::compare::{Difference, Input};
+use crate::generate::unescape;
 use crate::suites::ftw::case::Request;
 
 /// A difference that nobody has explained.
@@ -27,6 +30,12 @@ pub(crate) struct Classes {
     paths: BTreeSet<u64>,
     /// Rules that look for words.
     words: BTreeSet<u64>,
+    /// Rules that see the characters that HTML writes as names.
+    entities: BTreeSet<u64>,
+    /// Rules that look at a value after each step, one of which makes UTF-8 escapes.
+    steps: BTreeSet<u64>,
+    /// Chains that look at what a group of the last match has captured.
+    groups: BTreeSet<u64>,
     /// Rules that judge the score that others have added up.
     scores: BTreeSet<u64>,
 }
@@ -48,8 +57,17 @@ impl Classes {
             body: select(&|rule| looks_at(rule, &|target| target.variable == Variable::RequestBody)),
             chains: select(&|rule| rule.members.len() > 1),
             anchored: select(&|rule| rule.members.iter().any(is_anchored)),
-            paths: select(&|rule| rule.members.iter().any(normalises_paths)),
+            paths: select(&|rule| {
+                let paths = [Transformation::NormalisePath, Transformation::NormalisePathWin];
+                rule.members.iter().any(|member| transforms(member, &paths))
+            }),
             words: select(&|rule| rule.members.iter().any(looks_for_words)),
+            entities: select(&|rule| {
+                let mut members = rule.members.iter();
+                members.any(|member| transforms(member, &[Transformation::HtmlEntityDecode]))
+            }),
+            steps: select(&|rule| rule.members.iter().any(looks_at_each_step)),
+            groups: select(&|rule| looks_at(rule, &is_group)),
             scores: select(&|rule| rule.id.is_some_and(|id| [949_110, 959_100, 980_170].contains(&id.0))),
         }
     }
@@ -78,12 +96,15 @@ impl Classes {
             200_002 | 200_003 if missing && input.request.body.is_empty() => "B19",
             200_002 | 200_003 | 922_000..=922_999 if multipart => "B5",
             920_430 if input.request.version.is_empty() => "R32",
-            _ if !missing && multipart && theirs.contains(&REQUEST_BODY_ERROR) => "B0",
+            _ if (!missing && multipart || is(input, b"xml")) && theirs.contains(&REQUEST_BODY_ERROR) => "B0",
             _ if multipart && has_line_feed(input) => "B3",
             _ if !missing && is(input, b"json") && input.request.body.contains(&b'[') => "B17",
             id if self.anchored.contains(&id) && has_line_feed(input) => "P1",
             id if !missing && self.paths.contains(&id) && has(input, b"..") => "T2",
+            id if self.entities.contains(&id) && has_long_entity(input) => "T1",
             id if !missing && self.words.contains(&id) => "O6",
+            id if !missing && self.steps.contains(&id) && has_broken_character(input) => "R7",
+            id if !missing && self.groups.contains(&id) && has(input, b"&") => "R35",
             id if missing && self.chains.contains(&id) => "R10",
             _ if !missing && is(input, b"xml") => "B15",
             id if self.scores.contains(&id) => return None,
@@ -99,12 +120,23 @@ fn is_anchored(member: &Member) -> bool {
     pattern.is_some_and(|pattern| pattern.iter().any(|byte| b"^$".contains(byte)))
 }
 
-fn normalises_paths(member: &Member) -> bool {
+fn transforms(member: &Member, wanted: &[Transformation]) -> bool {
     let mut actions = member.definition.actions.0.iter();
-    actions.any(|action| {
-        let paths = [Transformation::NormalisePath, Transformation::NormalisePathWin];
-        matches!(action.value, Value::Transformation(transformation) if paths.contains(&transformation))
-    })
+    actions
+        .any(|action| matches!(action.value, Value::Transformation(transformation) if wanted.contains(&transformation)))
+}
+
+fn looks_at_each_step(member: &Member) -> bool {
+    let mut actions = member.definition.actions.0.iter();
+    actions.any(|action| action.name == ActionName::MultiMatch) && transforms(member, &[Transformation::Utf8ToUnicode])
+}
+
+/// Whether a target is `TX:0` to `TX:9`.
+fn is_group(target: &Target) -> bool {
+    let Selector::Key(key) = &target.selector else {
+        return false;
+    };
+    target.variable == Variable::Tx && matches!(*key.bytes, [digit] if digit.is_ascii_digit())
 }
 
 fn looks_for_words(member: &Member) -> bool {
@@ -112,20 +144,46 @@ fn looks_for_words(member: &Member) -> bool {
     operator.is_some_and(|operator| matches!(operator.name, OperatorName::Pm | OperatorName::PmFromFile))
 }
 
-/// Whether a value of the request may have more than one line: a line feed as it is, or escaped in some way.
+/// Whether a value of the request may have more than one line: a line feed as it is, escaped in some way, or what XML makes one of.
 fn has_line_feed(input: &Input) -> bool {
     let feeds = [b"\n".as_slice(), b"0a", b"\\n", b"&#10", b"newline"];
-    feeds.iter().any(|feed| has(input, feed))
+    feeds.iter().any(|feed| has(input, feed)) || is(input, b"xml") && has(input, b"\r")
 }
 
 /// Whether a text stands in the request or in the response's body, in any case.
 fn has(input: &Input, text: &[u8]) -> bool {
+    finds(input, |place| {
+        let mut parts = place.windows(text.len());
+        parts.any(|part| part.eq_ignore_ascii_case(text))
+    })
+}
+
+/// Whether a name of HTML's that needs no semicolon goes on with other letters or digits.
+fn has_long_entity(input: &Input) -> bool {
+    let names = [b"&lt".as_slice(), b"&gt", b"&amp", b"&quot", b"&nbsp"];
+    let longer = |part: &[u8], name: &[u8]| match part.split_at_checked(name.len()) {
+        Some((start, [next, ..])) => start.eq_ignore_ascii_case(name) && next.is_ascii_alphanumeric(),
+        _ => false,
+    };
+    finds(input, |place| {
+        let mut parts = (0..place.len()).filter_map(|at| place.get(at..));
+        parts.any(|part| names.iter().any(|name| longer(part, name)))
+    })
+}
+
+/// Whether bytes are no UTF-8.
+fn has_broken_character(input: &Input) -> bool {
+    finds(input, |place| std::str::from_utf8(place).is_err())
+}
+
+/// Whether a part of the request or the response's body is as wanted: as it is, or with its percent signs decoded once or twice.
+fn finds(input: &Input, wanted: impl Fn(&[u8]) -> bool) -> bool {
     let Request { uri, headers, body, .. } = &input.request;
     let places = [uri, body, &input.response.body];
     let mut places = places.into_iter().chain(headers.iter().map(|(_, value)| value));
     places.any(|place| {
-        let mut parts = place.windows(text.len());
-        parts.any(|part| part.eq_ignore_ascii_case(text))
+        let once = unescape(place);
+        wanted(place) || wanted(&once) || wanted(&unescape(&once))
     })
 }
 

@@ -39,12 +39,13 @@ const PIECES: [&[u8]; 9] = [
     b"/**/", b"&lt;", b"&#x27;", b"%u0027", b"\\u003c", b"\\x3c", b"%00", b"--", b"../",
 ];
 
-/// Makes `count` requests.
-pub(crate) fn requests(tests: &[Case], count: usize, seed: u64) -> Vec<Input> {
+/// Makes the requests of these numbers; none depends on another.
+pub(crate) fn requests(tests: &[Case], numbers: &[usize], seed: u64) -> Vec<Input> {
     let values = values(tests);
-    (0..count)
+    numbers
+        .iter()
         .map(|number| {
-            let mut random = Random(seed.wrapping_add((number as u64) << 20));
+            let mut random = Random(seed.wrapping_add((*number as u64) << 20));
             let request = request(&mut random, &values);
             Input {
                 name: format!("generated-{seed}-{number}"),
@@ -85,7 +86,8 @@ fn values(tests: &[Case]) -> Vec<Vec<u8>> {
     values
 }
 
-fn unescape(text: &[u8]) -> Vec<u8> {
+/// Decodes a form's escapes; what isn't one stays.
+pub(crate) fn unescape(text: &[u8]) -> Vec<u8> {
     let mut out = Vec::with_capacity(text.len());
     let mut rest = text;
     let digit = |byte: u8| char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());

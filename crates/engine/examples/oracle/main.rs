@@ -30,6 +30,8 @@ struct Arguments {
     libmodsecurity: PathBuf,
     requests: usize,
     seed: u64,
+    /// Of the generated requests only these, if any.
+    numbers: Vec<usize>,
     /// How many differences of each class are shown.
     show: usize,
     /// Only suites whose names contain this.
@@ -52,6 +54,7 @@ fn arguments() -> Result<Arguments, String> {
         libmodsecurity: PathBuf::new(),
         requests: 2000,
         seed: 1,
+        numbers: Vec::new(),
         show: 1,
         only: String::new(),
     };
@@ -64,6 +67,7 @@ fn arguments() -> Result<Arguments, String> {
             "--libmodsecurity" => arguments.libmodsecurity = value.into(),
             "--requests" => arguments.requests = count()?,
             "--seed" => arguments.seed = number()?,
+            "--number" => arguments.numbers.push(count()?),
             "--only" => arguments.only = value,
             "--show" => arguments.show = count()?,
             _ => return Err(format!("unknown argument {flag}")),
@@ -76,7 +80,11 @@ fn arguments() -> Result<Arguments, String> {
 fn run(arguments: &Arguments) -> Result<bool, String> {
     let module = core_rule_set()?;
     let tests = yaml::read_folder(&module.join("tests"))?;
-    let generated = generate::requests(&tests, arguments.requests, arguments.seed);
+    let mut numbers = arguments.numbers.clone();
+    if numbers.is_empty() {
+        numbers.extend(0..arguments.requests);
+    }
+    let generated = generate::requests(&tests, &numbers, arguments.seed);
     let inputs: Vec<Input> = tests.iter().flat_map(compare::inputs).collect();
     let rules = module.join("rules");
     let mut good = report("tests of 4.25.0", &rules, &inputs, arguments)?;
