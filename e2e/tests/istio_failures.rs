@@ -1,5 +1,5 @@
-//! What goes wrong between a registry and a running filter: each failure ends in the right condition, and loses no protection that the Engine asked for. *Shared*,
-//! with a controller that never asks for `FAIL_RELOAD`.
+//! What goes wrong between a registry and a running filter: what requests meet then, and what the Engine's conditions say. They say nothing of a VM that
+//! trapped (ARCHITECTURE.md, The plugin). *Shared*, with a controller that never asks for `FAIL_RELOAD`.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -47,11 +47,16 @@ impl Protected {
         }
     }
 
-    /// Makes or changes Engine `waf`. It polls as often as it may: the sooner is its silence heard.
+    /// Makes or changes Engine `waf`. It polls often: the sooner is its silence heard.
     async fn engine(&self, failure_policy: &str, wasm: Value) {
+        self.engine_that_polls(5, failure_policy, wasm).await;
+    }
+
+    /// As [`engine`](Self::engine), polling every so many seconds.
+    async fn engine_that_polls(&self, seconds: u32, failure_policy: &str, wasm: Value) {
         let spec = json!({
             "ruleSet": { "name": "waf" },
-            "ruleSetCacheServer": { "pollIntervalSeconds": 5 },
+            "ruleSetCacheServer": { "pollIntervalSeconds": seconds },
             "target": { "type": "Gateway", "name": "web", "provider": "Istio" },
             "failurePolicy": failure_policy,
             "driver": { "type": "wasm", "wasm": wasm },
@@ -144,8 +149,10 @@ async fn a_trap_under_fail_close_refuses_all_until_the_filter_is_made_anew() {
         protected.answered("/", 503).await
     })
     .await;
-    // Another module is another VM.
-    protected.engine("fail", json!({ "image": mesh.plugin })).await;
+    // Any change of its configuration replaces a VM that failed.
+    protected
+        .engine_that_polls(6, "fail", json!({ "image": mesh.plugin_with_trap }))
+        .await;
     protected.is_enforced().await;
 }
 
@@ -163,7 +170,9 @@ async fn a_trap_under_fail_open_lets_all_through_until_the_filter_is_made_anew()
         protected.answered("/?q=attack", 200).await
     })
     .await;
-    protected.engine("allow", json!({ "image": mesh.plugin })).await;
+    protected
+        .engine_that_polls(6, "allow", json!({ "image": mesh.plugin_with_trap }))
+        .await;
     protected.is_enforced().await;
 }
 
