@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Debug;
+use std::time::Duration;
 
 use coraza_api::status::RevisionStatus;
 use coraza_api::{Engine, RuleData, RuleSet, RuleSource};
@@ -19,7 +20,7 @@ use crate::environment::checkout;
 use crate::fleet::Fleet;
 use crate::mesh::Mesh;
 use crate::process::suite;
-use crate::wait::until;
+use crate::wait::{self, until, until_within};
 use crate::{Cache, cluster, token};
 
 /// Who owns the fields that tests apply.
@@ -182,13 +183,23 @@ impl Namespace {
 
     /// Waits until an object has a condition of this type, status and reason, and gives it.
     pub async fn condition<K: Namespaced + HasConditions>(&self, name: &str, wanted: (&str, &str, &str)) -> Condition {
+        self.condition_within::<K>(wait::PATIENCE, name, wanted).await
+    }
+
+    /// As [`condition`](Self::condition), for what takes longer than most.
+    pub async fn condition_within<K: Namespaced + HasConditions>(
+        &self,
+        patience: Duration,
+        name: &str,
+        wanted: (&str, &str, &str),
+    ) -> Condition {
         let (type_, status, reason) = wanted;
         let what = format!(
             "{} {}/{name} to have {type_}={status} ({reason})",
             K::kind(&()),
             self.name
         );
-        until(&what, async || {
+        until_within(patience, &what, async || {
             let object = self.api::<K>().get(name).await.map_err(|error| error.to_string())?;
             let found = object
                 .conditions()

@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
 /// How long a condition may take if the test doesn't say: a machine that also compiles is slow, and a test that waits in vain has failed anyway.
-const PATIENCE: Duration = Duration::from_secs(30);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
 /// How often it is looked at: a request to a process on loopback takes 1 ms.
 const POLL: Duration = Duration::from_millis(20);

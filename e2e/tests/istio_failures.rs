@@ -1,5 +1,4 @@
-//! What goes wrong between a registry and a running filter: what requests meet then, and what the Engine's conditions say. They say nothing of a VM that
-//! trapped (ARCHITECTURE.md, The plugin). *Shared*, with a controller that never asks for `FAIL_RELOAD`.
+//! What goes wrong between a registry and a running filter: what requests meet then, and what the Engine's conditions say. *Shared*, with a controller that never asks for `FAIL_RELOAD`.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -22,6 +21,9 @@ use k8s_openapi::api::core::v1::Secret;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::api::PostParams;
 use serde_json::{Value, json};
+
+/// A worker's silence counts after 30 s, then the gateway polls, and its report must stand for three intervals.
+const TRAP_PATIENCE: Duration = Duration::from_secs(90);
 
 const RULES: &str = "SecRuleEngine On\nSecRule ARGS \"@contains attack\" \"id:1,phase:2,deny,status:403\"";
 
@@ -68,6 +70,13 @@ impl Protected {
     async fn is_silent(&self) {
         self.namespace
             .condition::<Engine>("waf", ("Enforced", "False", "PodsSilent"))
+            .await;
+    }
+
+    /// Waits until Engine `waf` is said not to be enforced by a gateway that polls.
+    async fn is_stale(&self) {
+        self.namespace
+            .condition_within::<Engine>(TRAP_PATIENCE, "waf", ("Enforced", "False", "PodsStale"))
             .await;
     }
 
@@ -149,6 +158,7 @@ async fn a_trap_under_fail_close_refuses_all_until_the_filter_is_made_anew() {
         protected.answered("/", 503).await
     })
     .await;
+    protected.is_stale().await;
     // Any change of its configuration replaces a VM that failed.
     protected
         .engine_that_polls(6, "fail", json!({ "image": mesh.plugin_with_trap }))
@@ -170,6 +180,7 @@ async fn a_trap_under_fail_open_lets_all_through_until_the_filter_is_made_anew()
         protected.answered("/?q=attack", 200).await
     })
     .await;
+    protected.is_stale().await;
     protected
         .engine_that_polls(6, "allow", json!({ "image": mesh.plugin_with_trap }))
         .await;

@@ -10,7 +10,8 @@ use serde_json::json;
 const GOOD: &str = "SecRuleEngine On\nSecRule ARGS:a \"@streq x\" \"id:1,phase:1,deny\"";
 
 /// A rule that can't be alone: its chain has no end.
-const OPEN_CHAIN: &str = "SecRule ARGS:a \"@streq x\" \"id:2,phase:1,deny,chain\"";
+/// Good by itself, but its id is that of [`GOOD`].
+const SAME_ID: &str = "SecRule ARGS:b \"@streq x\" \"id:1,phase:1,deny\"";
 
 /// Sends text that compiles and waits until all caches serve it: what must survive the rest of a test.
 async fn last_good(namespace: &Namespace) -> String {
@@ -179,14 +180,14 @@ async fn a_source_with_a_syntax_error_says_where_on_itself_and_on_the_ruleset() 
 async fn what_is_wrong_only_together_is_told_the_ruleset_and_by_an_event_the_source() {
     let namespace = Namespace::create().await;
     let uuid = last_good(&namespace).await;
-    namespace.source("open", OPEN_CHAIN).await;
-    namespace.ruleset("crs", &["rules", "open"], &[]).await;
+    namespace.source("same", SAME_ID).await;
+    namespace.ruleset("crs", &["rules", "same"], &[]).await;
     degraded(&namespace, "InvalidRuleSet", &uuid).await;
     namespace
-        .condition::<RuleSource>("open", ("Ready", "True", "Validated"))
+        .condition::<RuleSource>("same", ("Ready", "True", "Validated"))
         .await;
     until("the source's event", async || {
-        match events(&namespace, "RuleSource", "open").await {
+        match events(&namespace, "RuleSource", "same").await {
             events if events.contains(&"Warning InvalidRuleSet".to_owned()) => Ok(()),
             events => Err(format!("{events:?}")),
         }

@@ -196,6 +196,15 @@ impl Keys {
         workers
     }
 
+    /// Says that `vm` goes: its silence isn't that of one that trapped.
+    pub fn leave(&self, host: &impl Host, vm: u64) {
+        let name = self.name("workers");
+        let Ok((value, cas)) = host.shared(&name) else { return };
+        let mut workers = self.verify("workers", &value).map(Workers::read).unwrap_or_default();
+        workers.remove(vm);
+        let _ = host.set_shared(&name, &self.sign("workers", &workers.write()), cas);
+    }
+
     /// What all said.
     pub fn workers(&self, host: &impl Host) -> Workers {
         let value = host

@@ -237,6 +237,7 @@ impl Slot {
     pub fn resign<H: Host>(&mut self, vm: &Vm<'_, H>) {
         self.leads = false;
         self.keys.resign(vm.host, vm.id);
+        self.keys.leave(vm.host, vm.id);
     }
 
     fn report<H: Host>(&mut self, vm: &mut Vm<'_, H>, now: u64) {
