@@ -6,7 +6,7 @@ use std::time::Instant;
 use anyhow::{Context, Result};
 
 use crate::program::Program;
-use crate::{generate, oracle, test, workspace};
+use crate::{generate, oracle, plugin, test, workspace};
 
 pub(crate) async fn run() -> Result<()> {
     let started = Instant::now();
@@ -18,6 +18,7 @@ pub(crate) async fn run() -> Result<()> {
     let clippy = workspace::cargo().args(["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]);
     step("lints", clippy.run()).await?;
     step("the engine as WebAssembly", engine_as_wasm()).await?;
+    step("the plugin, twice", plugin::verify_dev()).await?;
     step("generated files", generate::run(&generate::Args { check: true })).await?;
     step("tests", test::run(&test::Args::everything())).await?;
     step("libmodsecurity", oracle::rules(&oracle::RulesArgs::default())).await?;

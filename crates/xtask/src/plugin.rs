@@ -24,6 +24,9 @@ pub(crate) struct Args {
     /// The module for tests: built in a fraction of the time, less optimised
     #[arg(long)]
     dev: bool,
+    /// Build it a second time from a copy of the sources in another folder, and fail if that isn't the same to the byte
+    #[arg(long)]
+    verify: bool,
     /// Push the image there: registry/repository:tag
     #[arg(long, value_name = "REF")]
     push: Option<String>,
@@ -55,9 +58,30 @@ pub(crate) async fn run(args: &Args) -> Result<()> {
     println!("layout    {}", folder.join("oci").display());
     println!("archive   {}", folder.join("coraza-plugin.tar").display());
     println!("manifest  {}", image.digest());
+    if args.verify {
+        verify(kind, &bytes).await?;
+    }
     if let Some(reference) = &args.push {
         push::push(&image, reference).await?;
     }
+    Ok(())
+}
+
+/// What CI asks for: that the module which the tests run with is the same wherever it is built.
+pub(crate) async fn verify_dev() -> Result<()> {
+    let module = build(Kind::Dev).await?;
+    verify(Kind::Dev, &std::fs::read(module)?).await
+}
+
+/// Checks that a copy of the sources somewhere else makes the same module.
+async fn verify(kind: Kind, module: &[u8]) -> Result<()> {
+    let other = wasm::build_elsewhere(kind).await?;
+    let digests = [module, &other].map(|bytes| format!("{:x}", Sha256::digest(bytes)));
+    let [here, there] = &digests;
+    if here != there {
+        bail!("the same sources make another module in another folder: sha256 {here} here and {there} there");
+    }
+    println!("verified  the same sources in another folder make the same module");
     Ok(())
 }
 

@@ -42,20 +42,69 @@ impl Kind {
     }
 }
 
+/// A copy of the sources, and where what is built of it goes.
+#[derive(Debug)]
+struct Checkout {
+    root: PathBuf,
+    target_dir: PathBuf,
+}
+
 /// Builds the module and gives its path.
 pub(crate) async fn build(kind: Kind) -> Result<PathBuf> {
+    let checkout = Checkout {
+        root: workspace::root().to_owned(),
+        target_dir: workspace::target_dir(),
+    };
+    let built = build_in(&checkout, kind).await?;
+    // Beside it, for the next kind is built to the same place.
+    let folder = super::folder();
+    std::fs::create_dir_all(&folder)?;
+    let module = folder.join(kind.file());
+    std::fs::copy(&built, &module).with_context(|| format!("failed to copy {}", built.display()))?;
+    Ok(module)
+}
+
+/// Builds the module of a copy of these sources, in another folder and of nothing that was built before, and gives its bytes.
+pub(super) async fn build_elsewhere(kind: Kind) -> Result<Vec<u8>> {
+    let folder = tempfile::tempdir()?;
+    let checkout = Checkout {
+        root: folder.path().join("some/other/checkout"),
+        target_dir: folder.path().join("elsewhere"),
+    };
+    copy_sources(&checkout.root).await?;
+    Ok(std::fs::read(build_in(&checkout, kind).await?)?)
+}
+
+/// Copies what git knows of this checkout, and what it will know of it.
+async fn copy_sources(to: &Path) -> Result<()> {
+    let list = ["ls-files", "-z", "--cached", "--others", "--exclude-standard"];
+    let files = Program::new("git").args(list).dir(workspace::root()).stdout().await?;
+    for file in files.split_terminator('\0') {
+        let (from, to) = (workspace::root().join(file), to.join(file));
+        // Links, and files that are deleted and not committed yet, are nothing that a module is built of.
+        if !from.symlink_metadata().is_ok_and(|metadata| metadata.is_file()) {
+            continue;
+        }
+        std::fs::create_dir_all(to.parent().context("a file without a folder")?)?;
+        std::fs::copy(&from, &to).with_context(|| format!("failed to copy {file}"))?;
+    }
+    Ok(())
+}
+
+async fn build_in(checkout: &Checkout, kind: Kind) -> Result<PathBuf> {
     let (program, target_dir) = match target().await {
         Ok(()) => {
-            let program = workspace::cargo().env("CARGO_TARGET_WASM32_WASIP1_RUSTFLAGS", remapped());
-            (program, workspace::target_dir())
+            let flags = remapped(&checkout.root, &[]);
+            let program = workspace::cargo().env("CARGO_TARGET_WASM32_WASIP1_RUSTFLAGS", flags);
+            (program, checkout.target_dir.clone())
         }
         Err(error) => {
             eprintln!("{TARGET}: not by rustup ({error:#}); by Debian's rustc-web and its own std");
-            let target_dir = workspace::target_dir().join("rustc-web");
-            (debian_cargo(&target_dir).await?, target_dir)
+            let target_dir = checkout.target_dir.join("rustc-web");
+            (debian_cargo(&checkout.root).await?, target_dir)
         }
     };
-    let program = program.args([
+    let program = program.dir(&checkout.root).args([
         "rustc",
         "--locked",
         "--package",
@@ -71,26 +120,24 @@ pub(crate) async fn build(kind: Kind) -> Result<PathBuf> {
         program
     };
     program.env("CARGO_TARGET_DIR", &target_dir).run().await?;
-    let built = target_dir.join(TARGET).join(kind.profile()).join("coraza_plugin.wasm");
-    // Beside it, for the next kind is built to the same place.
-    let folder = super::folder();
-    std::fs::create_dir_all(&folder)?;
-    let module = folder.join(kind.file());
-    std::fs::copy(&built, &module).with_context(|| format!("failed to copy {}", built.display()))?;
-    Ok(module)
+    Ok(target_dir.join(TARGET).join(kind.profile()).join("coraza_plugin.wasm"))
 }
 
 /// Paths of this machine and user, which would be in the messages of panics, as they are nowhere: the same sources make the same bytes.
-fn remapped() -> String {
+fn remapped(root: &Path, others: &[(&Path, &str)]) -> String {
     let home = std::env::var_os("CARGO_HOME").map_or_else(
         || std::env::home_dir().unwrap_or_default().join(".cargo"),
         PathBuf::from,
     );
-    format!(
+    let mut flags = format!(
         "--remap-path-prefix={}=/coraza --remap-path-prefix={}=/cargo",
-        workspace::root().display(),
+        root.display(),
         home.display()
-    )
+    );
+    for (path, name) in others {
+        flags.push_str(&format!(" --remap-path-prefix={}={name}", path.display()));
+    }
+    flags
 }
 
 /// Sees to it that the toolchain has the target.
@@ -112,7 +159,7 @@ async fn target() -> Result<()> {
 }
 
 /// Debian's cargo for browsers, unpacked beside the system, with what it takes to build std.
-async fn debian_cargo(target_dir: &Path) -> Result<Program> {
+async fn debian_cargo(checkout: &Path) -> Result<Program> {
     let root = debian::web_toolchain().await?;
     let sysroot = Program::new("rustc")
         .args(["--print", "sysroot"])
@@ -123,9 +170,9 @@ async fn debian_cargo(target_dir: &Path) -> Result<Program> {
     let flags = format!(
         "-C link-self-contained=no -L native={} {}",
         root.join("usr/lib/wasm32-wasi").display(),
-        remapped()
+        remapped(checkout, &[(&root, "/rustc-web")])
     );
-    let program = Program::new(root.join("usr/bin/cargo")).dir(workspace::root());
+    let program = Program::new(root.join("usr/bin/cargo"));
     Ok(program
         .env("LD_LIBRARY_PATH", root.join("usr/lib/x86_64-linux-gnu"))
         .env("RUSTC", root.join("usr/bin/rustc"))
@@ -133,6 +180,5 @@ async fn debian_cargo(target_dir: &Path) -> Result<Program> {
         .env("RUSTC_BOOTSTRAP", "1")
         .env("CARGO_UNSTABLE_BUILD_STD", "std,panic_abort")
         .env("CARGO_TARGET_WASM32_WASIP1_LINKER", linker)
-        .env("CARGO_TARGET_WASM32_WASIP1_RUSTFLAGS", flags)
-        .env("CARGO_TARGET_DIR", target_dir))
+        .env("CARGO_TARGET_WASM32_WASIP1_RUSTFLAGS", flags))
 }
