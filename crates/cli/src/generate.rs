@@ -1,7 +1,6 @@
-//! `generate coreruleset`: reads the directory, writes YAML and notices. The only IO of the program; what is written is decided
+//! `generate coreruleset`: reads the directory, writes YAML and notices. What is written is decided
 //! in [`coreruleset`](crate::coreruleset).
 
-use std::error::Error;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
@@ -72,12 +71,4 @@ fn read(directory: &Path) -> Result<Vec<File>, RunError> {
     }
     files.sort_by(|a, b| a.name.cmp(&b.name));
     Ok(files)
-}
-
-/// An error with its causes, as one line.
-pub(crate) fn chain(error: &(dyn Error + 'static)) -> String {
-    std::iter::successors(Some(error), |&error| error.source())
-        .map(ToString::to_string)
-        .collect::<Vec<_>>()
-        .join(": ")
 }

@@ -15,8 +15,14 @@ fn options(flags: &[&str]) -> Result<Options, GenerateError> {
         "--version",
         "4.25.0",
     ];
-    let Command::Generate(Generate::Coreruleset(args)) = Args::parse_from(required.iter().chain(flags)).command;
-    Options::try_from(&args)
+    parse(required.iter().chain(flags).copied())
+}
+
+fn parse<'w>(words: impl IntoIterator<Item = &'w str>) -> Result<Options, GenerateError> {
+    match Args::parse_from(words).command {
+        Command::Generate(Generate::Coreruleset(args)) => Options::try_from(&args),
+        other => panic!("{other:?}"),
+    }
 }
 
 fn file(name: &str, text: &str) -> File {
@@ -250,8 +256,7 @@ fn a_version_is_digits_and_dots() {
             "--version",
             version,
         ];
-        let Command::Generate(Generate::Coreruleset(args)) = Args::parse_from(args).command;
-        Options::try_from(&args).map(|options| base_rules::text(&options.version, false))
+        parse(args).map(|options| base_rules::text(&options.version, false))
     };
     assert!(
         setup("v4.24.1")

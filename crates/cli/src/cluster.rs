@@ -1,0 +1,86 @@
+//! The way to the API server, by a kubeconfig. Reads files; calls nobody.
+
+use std::time::Duration;
+
+use kube::config::{InferConfigError, KubeConfigOptions, Kubeconfig, KubeconfigError};
+use kube::{Client, Config};
+
+use crate::args::ClusterFlags;
+
+/// How long a connection may take to be made: a person waits for it.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// A cluster, and the namespace that is meant if none is said.
+pub(crate) struct Cluster {
+    /// A client.
+    pub(crate) client: Client,
+    /// `--namespace`, else the context's, else `default`.
+    pub(crate) namespace: String,
+    /// Where the API server is, to tell people.
+    pub(crate) server: String,
+}
+
+impl Cluster {
+    /// The cluster that the flags name.
+    ///
+    /// # Errors
+    /// [`ClusterError`] if there is no configuration, or none that can be used. The API server isn't called.
+    pub(crate) async fn connect(flags: &ClusterFlags) -> Result<Self, ClusterError> {
+        let mut config = configuration(flags).await?;
+        config.connect_timeout = Some(CONNECT_TIMEOUT);
+        if !flags.request_timeout.is_zero() {
+            config.connect_timeout = Some(flags.request_timeout.min(CONNECT_TIMEOUT));
+            config.read_timeout = Some(flags.request_timeout);
+            config.write_timeout = Some(flags.request_timeout);
+        }
+        if flags.impersonate.is_some() {
+            config.auth_info.impersonate.clone_from(&flags.impersonate);
+            config.auth_info.impersonate_groups = Some(flags.impersonate_groups.clone());
+        }
+        Ok(Self {
+            namespace: flags
+                .namespace
+                .clone()
+                .unwrap_or_else(|| config.default_namespace.clone()),
+            server: config.cluster_url.to_string(),
+            client: Client::try_from(config).map_err(ClusterError::Client)?,
+        })
+    }
+}
+
+async fn configuration(flags: &ClusterFlags) -> Result<Config, ClusterError> {
+    let options = KubeConfigOptions {
+        context: flags.context.clone(),
+        cluster: flags.cluster.clone(),
+        user: flags.user.clone(),
+    };
+    let named = options.context.is_some() || options.cluster.is_some() || options.user.is_some();
+    match &flags.kubeconfig {
+        Some(path) => {
+            let file = Kubeconfig::read_from(path).map_err(ClusterError::Kubeconfig)?;
+            Config::from_custom_kubeconfig(file, &options)
+                .await
+                .map_err(ClusterError::Kubeconfig)
+        }
+        None if named => Config::from_kubeconfig(&options)
+            .await
+            .map_err(ClusterError::Kubeconfig),
+        None => Config::infer()
+            .await
+            .map_err(|error| ClusterError::Infer(Box::new(error))),
+    }
+}
+
+/// Why there is no way to the API server.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ClusterError {
+    /// The kubeconfig, or what the flags name in it.
+    #[error("failed to read the kubeconfig")]
+    Kubeconfig(#[source] KubeconfigError),
+    /// Neither a kubeconfig nor a ServiceAccount.
+    #[error("failed to find a cluster: name one with --kubeconfig or KUBECONFIG")]
+    Infer(#[source] Box<InferConfigError>),
+    /// The configuration can't be used.
+    #[error("failed to make a client")]
+    Client(#[source] kube::Error),
+}
