@@ -4,6 +4,7 @@ mod cluster;
 mod completion;
 pub(crate) mod duration;
 mod generate;
+mod lint;
 mod output;
 
 use clap::{Parser, Subcommand};
@@ -11,6 +12,7 @@ use clap::{Parser, Subcommand};
 pub(crate) use cluster::ClusterFlags;
 pub(crate) use completion::{Completion, Shell};
 pub(crate) use generate::{Coreruleset, Generate};
+pub(crate) use lint::Lint;
 pub(crate) use output::{Format, OutputFlags};
 
 /// Tools for the Coraza Kubernetes Operator.
@@ -36,6 +38,7 @@ pub(crate) enum Command {
     /// Write manifests.
     #[command(subcommand)]
     Generate(Generate),
+    Lint(Lint),
     /// Print the completion script of a shell.
     Completion(Completion),
 }

@@ -7,7 +7,9 @@ mod cluster;
 mod completion;
 mod coreruleset;
 mod generate;
+mod lint;
 mod output;
+mod rules;
 mod yaml;
 
 use std::error::Error;
@@ -41,6 +43,7 @@ async fn run(command: Command, terminal: &mut Terminal) -> ExitCode {
             // The Go tool fails with 1 whatever it is.
             exit(generate::run(args, out, notices), 1, terminal)
         }
+        Command::Lint(args) => exit(lint::run(&args, terminal), FAILED, terminal),
         Command::Completion(args) => exit(completion::write_script(args.shell, terminal.out()), FAILED, terminal),
     }
 }

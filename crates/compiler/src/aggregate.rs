@@ -71,6 +71,8 @@ fn located(source: &ResolvedSource, index: &LineIndex<'_>, diagnostic: &Diagnost
         source: Arc::clone(&source.name),
         line: place.line,
         column: place.column,
+        span: diagnostic.span,
+        kind: diagnostic.kind,
         severity: diagnostic.severity,
         message: bounded(diagnostic.message.clone()),
         hint: diagnostic.hint.clone().map(bounded),

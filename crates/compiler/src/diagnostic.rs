@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use coraza_seclang::Severity;
+use coraza_seclang::{Kind, Severity, Span};
 
 /// How many diagnostics are kept: a status holds no more, and a person starts with the first.
 pub const MAX_DIAGNOSTICS: usize = 50;
@@ -19,6 +19,10 @@ pub struct LocatedDiagnostic {
     pub line: u32,
     /// The character in the line, from 1.
     pub column: u32,
+    /// The bytes of the RuleSource that it is about.
+    pub span: Span,
+    /// What it is about, for programs.
+    pub kind: Kind,
     /// Whether the rules can still be used.
     pub severity: Severity,
     /// One sentence, lower case, without a full stop.
@@ -37,6 +41,8 @@ impl fmt::Display for LocatedDiagnostic {
             source,
             line,
             column,
+            span: _,
+            kind: _,
             severity,
             message,
             hint,

@@ -185,6 +185,8 @@ fn listed(diagnostics: &Diagnostics) -> Vec<Diagnostic> {
             source,
             line,
             column,
+            span: _,
+            kind: _,
             severity,
             message,
             hint,
