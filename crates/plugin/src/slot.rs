@@ -260,7 +260,9 @@ impl Slot {
         let worst = self.keys.workers(vm.host).worst(now);
         let current = self.current.as_ref().and_then(|current| current.revision.clone());
         let converged = current.is_none_or(|current| worst == Worst::Revision(current));
-        if !converged && request.wait.is_some() && now.saturating_sub(self.since) < CONVERGENCE {
+        let converging = !converged && now.saturating_sub(self.since) < CONVERGENCE;
+        // Nobody would hear for as long as it waits that what is being loaded is in use.
+        if request.wait.is_some() && (converging || self.loading.is_some()) {
             return;
         }
         match call::send(vm.host, &self.cache, &self.site, &request, &worst) {

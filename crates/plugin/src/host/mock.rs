@@ -38,6 +38,8 @@ type Hook = Box<dyn FnOnce(&MockHost)>;
 #[derive(Default)]
 pub(crate) struct MockHost {
     pub(crate) time: Cell<u64>,
+    /// How many nanoseconds pass between two looks at the clock.
+    pub(crate) slowness: Cell<u64>,
     vm: Cell<u64>,
     pub(crate) tick: Cell<u32>,
     pub(crate) logs: RefCell<Vec<(Level, String)>>,
@@ -105,6 +107,7 @@ impl Host for MockHost {
     }
 
     fn now(&self) -> u64 {
+        self.time.set(self.time.get() + self.slowness.get());
         self.time.get()
     }
 

@@ -329,6 +329,27 @@ fn one_worker_polls_and_the_others_take_what_it_found_good() {
 }
 
 #[test]
+fn what_is_being_loaded_is_reported_by_the_first_poll_that_waits() {
+    let mut vm = Vm::new();
+    vm.configure(1, &config("t"));
+    vm.pass(1, SECOND);
+    for (uuid, seconds) in [("a", 10), ("b", 20)] {
+        // Each step takes a tick.
+        vm.host().slowness.set(SECOND / 200);
+        vm.answer_rules(1, uuid, seconds, &DENY.replace("evil", uuid));
+        vm.pass(1, 5 * SECOND);
+        vm.host().slowness.set(0);
+        assert_eq!(vm.get(1, &format!("/?x={uuid}")), Some(403));
+        assert_eq!(vm.sent().header("prefer"), Some("wait=15"));
+        let reported = format!("W/\"{seconds}000000000-{uuid}\"");
+        assert_eq!(vm.sent().header("x-coraza-revision"), Some(reported.as_str()));
+        let latest = r#"{"uuid":"b","timestamp":"1970-01-01T00:00:20Z"}"#;
+        vm.answer(1, &[(":status", "200")], latest);
+        vm.pass(1, SECOND / 2);
+    }
+}
+
+#[test]
 fn two_configurations_with_other_rules_live_in_one_vm() {
     let mut vm = Vm::with_rules(1);
     let other = config("t").replace("ns/rules", "ns/other");
