@@ -39,7 +39,13 @@ async fn it_ends_well_and_leaves_no_process() {
         if with_istio { 6 } else { 4 },
         "a controller, two caches, the controller again, a web server and a Gateway's proxy: {text}"
     );
-    assert_eq!(text.contains("ran in Envoy"), with_istio, "{text}");
+    for shown in [
+        "attack was answered with 403 and a normal request with 200",
+        "turned the Gateway's verdict",
+        "condition=Enforced engine/web",
+    ] {
+        assert_eq!(text.contains(shown), with_istio, "{shown}: {text}");
+    }
     gone(&text).await;
 }
 

@@ -15,12 +15,14 @@ pub(crate) struct Ports {
     pub(crate) service: u16,
     pub(crate) health: u16,
     pub(crate) metrics: u16,
+    /// The plugin's, at a cache that serves one.
+    pub(crate) plugin: u16,
 }
 
 impl Ports {
     /// Free ones for `N` processes.
     pub(crate) fn free<const N: usize>() -> Result<[Self; N]> {
-        let mut ports = port::find(3 * N)?.into_iter();
+        let mut ports = port::find(4 * N)?.into_iter();
         let mut next = || ports.next().context("fewer ports than were asked for");
         let all: Result<Vec<Self>> = (0..N)
             .map(|_| {
@@ -28,6 +30,7 @@ impl Ports {
                     service: next()?,
                     health: next()?,
                     metrics: next()?,
+                    plugin: next()?,
                 })
             })
             .collect();

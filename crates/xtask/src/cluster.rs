@@ -12,6 +12,7 @@ mod kubectl;
 pub(crate) mod network;
 mod pki;
 pub(crate) mod port;
+mod services;
 mod state;
 mod supervisor;
 

@@ -10,6 +10,7 @@ mod script;
 mod shell;
 mod stage;
 
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use anyhow::{Context, Result};
@@ -17,7 +18,7 @@ use anyhow::{Context, Result};
 use self::stage::Stage;
 use crate::cluster::{network, this_program};
 use crate::program::End;
-use crate::{tools, workspace};
+use crate::{plugin, tools, workspace};
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
@@ -30,26 +31,30 @@ pub(crate) struct Args {
     /// Without Istio and Envoy, as where network namespaces can't be made
     #[arg(long)]
     pub(crate) without_istio: bool,
-    /// We are in the network namespace that is to be the cluster's node
-    #[arg(long, hide = true)]
-    pub(crate) in_node: bool,
+    /// We are in the network namespace that is to be the cluster's node, and this is the plugin
+    #[arg(long, hide = true, value_name = "MODULE")]
+    pub(crate) in_node: Option<PathBuf>,
 }
 
 pub(crate) async fn run(args: &Args) -> Result<()> {
-    if !args.in_node {
+    let outside = args.in_node.is_none();
+    if outside {
         println!(
             "About a minute once the tools are built; building them takes about 25 min on 2 cores, once per machine."
         );
     }
     let started = Instant::now();
     let rules = tools::core_rule_set().await?;
-    if !args.in_node {
+    if outside {
         eprintln!("$ cargo build --workspace --bins   (about 3 min with nothing cached)");
     }
     let build = workspace::build(workspace::Tests::None).await?;
-    if !args.in_node && args.context.is_none() && !args.without_istio {
+    if outside && args.context.is_none() && !args.without_istio {
         match network::preflight().await {
-            Ok(()) => return run_in_node(args).await,
+            Ok(()) => {
+                eprintln!("the plugin, as tests run it (about 2 min with nothing cached)");
+                return run_in_node(args, &plugin::build(plugin::Kind::Dev).await?).await;
+            }
             Err(error) => println!("Without Istio and Envoy: {error:#}"),
         }
     }
@@ -66,7 +71,7 @@ pub(crate) async fn run(args: &Args) -> Result<()> {
 }
 
 /// Runs all of it again in a network namespace of its own, where nothing leads out of: what is fetched and built is so by now.
-async fn run_in_node(args: &Args) -> Result<()> {
+async fn run_in_node(args: &Args, module: &Path) -> Result<()> {
     tools::cluster().await?;
     tools::istio::provide().await?;
     tools::envoy::provide().await?;
@@ -76,5 +81,5 @@ async fn run_in_node(args: &Args) -> Result<()> {
         End::Terminate
     };
     let demo = network::isolated(end).arg(this_program()).args(["demo", "--in-node"]);
-    demo.args(args.keep.then_some("--keep")).run().await
+    demo.arg(module).args(args.keep.then_some("--keep")).run().await
 }

@@ -109,7 +109,7 @@ pub(crate) fn apiserver(dir: &Path, pki: &Pki, ports: &Ports) -> Vec<String> {
         format!("--service-account-issuer={ISSUER}"),
         format!("--api-audiences={ISSUER},{ISTIO_AUDIENCE}"),
         "--authorization-mode=Node,RBAC".to_owned(),
-        "--service-cluster-ip-range=10.96.0.0/16".to_owned(),
+        format!("--service-cluster-ip-range={}", network::SERVICES),
     ]);
     arguments
 }

@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 use super::istio::NODE_NAME;
 use super::kubectl::Kubectl;
 use super::network::{self, NODE, PodNetwork};
+use super::services;
 use super::state::State;
 use crate::program::Running;
 use crate::tools;
@@ -23,7 +24,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 const POLL: Duration = Duration::from_millis(50);
 
 /// What a kubelet mounts, in the Pod's own view of the file system; then the program. `$1` is the Pod's folder.
-const MOUNT_AND_RUN: &str = r#"mount -t tmpfs pod /var/lib && mkdir -p /var/lib/istio/data && mount --bind "$1/hosts" /etc/hosts && shift && exec "$@""#;
+const MOUNT_AND_RUN: &str = r#"mount -t tmpfs pod /var/lib && mkdir -p /var/lib/istio/data && mount --bind "$1/hosts" /etc/hosts && mount --bind "$1/resolv.conf" /etc/resolv.conf && shift && exec "$@""#;
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
@@ -169,6 +170,7 @@ impl Gateway<'_> {
             ("etc/istio/pod/labels", &downward(&pod.labels)),
             ("etc/istio/pod/annotations", &downward(&pod.annotations)),
             ("hosts", &hosts),
+            ("resolv.conf", &services::resolver(&self.args.namespace)),
         ] {
             fs::write(self.folder.join(path), text).with_context(|| format!("failed to write {path}"))?;
         }

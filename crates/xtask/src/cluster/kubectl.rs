@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use crate::program::Program;
 
+#[derive(Clone)]
 pub(super) struct Kubectl {
     pub(super) program: PathBuf,
     pub(super) kubeconfig: PathBuf,
@@ -19,11 +20,14 @@ impl Kubectl {
 
     /// What a command prints.
     pub(super) async fn stdout(&self, args: &[&str]) -> Result<String> {
+        self.program(args).stdout().await
+    }
+
+    /// A command to run.
+    pub(super) fn program(&self, args: &[&str]) -> Program {
         Program::new(&self.program)
             .env("KUBECONFIG", &self.kubeconfig)
             .args(args)
-            .stdout()
-            .await
     }
 
     /// Creates or changes objects.

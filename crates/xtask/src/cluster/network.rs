@@ -16,6 +16,9 @@ pub(crate) const NODE: Ipv4Addr = Ipv4Addr::new(10, 99, 1, 1);
 /// Service `kubernetes`, as in-cluster configuration has it.
 pub(super) const KUBERNETES: Ipv4Addr = Ipv4Addr::new(10, 96, 0, 1);
 
+/// The addresses of Services. All of them are the node's own: whoever listens on one of them answers there, and who listens on all addresses on each.
+pub(super) const SERVICES: &str = "10.96.0.0/16";
+
 /// The length of the Pods' network's prefix: the last number of an address is the Pod's own.
 const PREFIX: u8 = 24;
 
@@ -67,6 +70,7 @@ pub(super) async fn make_node() -> Result<()> {
     );
     ip(&["link", "set", "lo", "up"]).await?;
     ip(&["address", "add", &format!("{KUBERNETES}/32"), "dev", "lo"]).await?;
+    ip(&["route", "add", "local", SERVICES, "dev", "lo"]).await?;
     ip(&["link", "add", BRIDGE, "type", "bridge"]).await?;
     ip(&["address", "add", &format!("{NODE}/{PREFIX}"), "dev", BRIDGE]).await?;
     ip(&["link", "set", BRIDGE, "up"]).await

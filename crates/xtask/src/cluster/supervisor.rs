@@ -10,6 +10,7 @@ use super::component::{self, Ports};
 use super::control::{self, ApiServer, Request};
 use super::kubectl::Kubectl;
 use super::pki::Pki;
+use super::services::Services;
 use super::state::{self, Istio, Process, State};
 use super::{istio, network, port};
 use crate::program::{Program, Running};
@@ -55,6 +56,7 @@ struct Supervisor {
     ports: Ports,
     pki: Pki,
     // Ended in this order when dropped: each before what it needs.
+    services: Option<Services>,
     istiod: Option<Running>,
     controller_manager: Option<Running>,
     apiserver: Option<Running>,
@@ -84,6 +86,7 @@ impl Supervisor {
             tools,
             ports,
             pki,
+            services: None,
             istiod: None,
             controller_manager: None,
             apiserver: None,
@@ -152,6 +155,7 @@ impl Supervisor {
         let log = self.dir.join("istiod.log");
         let (dir, kubeconfig) = (self.dir.join("istiod"), self.pki.kubeconfig("admin"));
         let started = async {
+            self.services = Some(Services::start(&kubectl).await?);
             istio::install(&kubectl).await?;
             self.istiod = Some(istio::start(&tools, &dir, &kubeconfig, &log).await?);
             Ok(())

@@ -26,7 +26,7 @@ pub(super) async fn run(stage: &Stage) -> Result<Vec<String>> {
     claims.push(break_and_mend(stage, &shell).await?);
     claims.push(lose_the_controller(stage, &shell).await?);
     if let Some(node) = stage.node() {
-        claims.extend(mesh::attach(stage, &mut shell, node).await?);
+        claims.extend(mesh::protect(stage, &mut shell, node).await?);
     }
     Ok(claims)
 }

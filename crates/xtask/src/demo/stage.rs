@@ -36,6 +36,8 @@ pub(super) struct Stage {
     pub(super) ports: Ports,
     dir: PathBuf,
     end: End,
+    /// The plugin's module, where there is a mesh.
+    plugin: Option<PathBuf>,
     binaries: [PathBuf; 2],
     kubeconfigs: [PathBuf; 2],
     // Ended before the cluster.
@@ -68,7 +70,7 @@ impl Stage {
             }
             None => {
                 let kubectl = tools::cluster().await?.kubectl;
-                let place = if args.in_node { Place::Here } else { Place::Loopback };
+                let place = args.in_node.as_ref().map_or(Place::Loopback, |_| Place::Here);
                 let cluster = if args.keep {
                     Cluster::start_detachable(&dir.join("cluster"), place).await?
                 } else {
@@ -100,6 +102,7 @@ impl Stage {
             ports,
             dir,
             end,
+            plugin: args.in_node.clone(),
             binaries: [controller, cache],
             kubeconfigs,
             actors: RefCell::default(),
@@ -134,7 +137,7 @@ impl Stage {
         let [binary, _] = &self.binaries;
         let controller = actors::controller(Program::ended_by(self.end, binary), self.ports.controller, &self.dir);
         let controller = match self.node() {
-            Some(node) => controller.args(mesh::controller_flags(node)),
+            Some(_) => controller.args(mesh::CONTROLLER_FLAGS),
             None => controller,
         };
         let controller = self
@@ -155,6 +158,12 @@ impl Stage {
             let cache = Program::ended_by(self.end, binary);
             let read_at = self.node().map_or(Ipv4Addr::LOCALHOST, |_| Ipv4Addr::UNSPECIFIED);
             let cache = actors::cache(cache, ports, self.ports.controller.service, read_at, &self.dir);
+            let cache = match &self.plugin {
+                Some(module) => cache
+                    .arg(format!("--plugin-file={}", module.display()))
+                    .arg(format!("--plugin-port={}", ports.plugin)),
+                None => cache,
+            };
             self.start(
                 name,
                 self.shell
@@ -177,13 +186,18 @@ impl Stage {
 
     /// Starts a process that must not end.
     pub(super) fn start(&self, name: &'static str, program: Program) -> Result<()> {
-        let log = self.dir.join(format!("{name}.log"));
+        let log = self.log(name);
         let running = program.start_logged(&log)?;
         println!("$ {} > {} 2>&1 &", running.line(), log.display());
         // A test of the demo reads this line.
         println!("{name}: pid {}", running.pid().context("it ended at once")?);
         self.actors.borrow_mut().push((name, running));
         Ok(())
+    }
+
+    /// What a process writes.
+    pub(super) fn log(&self, name: &str) -> PathBuf {
+        self.dir.join(format!("{name}.log"))
     }
 
     async fn ready(&self, port: u16) -> Result<()> {
@@ -212,10 +226,7 @@ impl Stage {
         loop {
             for (name, running) in self.actors.borrow_mut().iter_mut() {
                 if let Some(status) = running.ended() {
-                    return anyhow::anyhow!(
-                        "{name} ended ({status}); its log is {}",
-                        self.dir.join(format!("{name}.log")).display()
-                    );
+                    return anyhow::anyhow!("{name} ended ({status}); its log is {}", self.log(name).display());
                 }
             }
             tokio::time::sleep(WATCH).await;
