@@ -1,16 +1,9 @@
 //! The Core Rule Set's own tests, sent through Envoy: what the plugin logs of each request is what they expect, but for what Envoy answers or
 //! changes itself, which is committed in `envoy_crs.json`.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by a panic")]
-#![allow(dead_code, reason = "the engine's tests use more of what they share with this one")]
 
-#[path = "../../crates/engine/examples/conformance/ftw/backend.rs"]
-mod backend;
-#[path = "../../crates/engine/examples/conformance/ftw/case.rs"]
-mod case;
-#[path = "../../crates/engine/examples/conformance/ftw/complete.rs"]
-mod complete;
-#[path = "../../crates/engine/examples/conformance/ftw/yaml.rs"]
-mod yaml;
+#[path = "../../crates/engine/examples/conformance/ftw/folder.rs"]
+mod folder;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::convert::Infallible;
@@ -23,11 +16,11 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
-use case::{Case, Request};
 use coraza_e2e::environment::checkout;
 use coraza_e2e::envoy::Setup;
 use coraza_e2e::rules_server::Behaviour;
 use coraza_e2e::{Envoy, RulesServer, environment, port, until_within};
+use coraza_ftw::{Case, Request, backend};
 use http_body_util::{BodyExt as _, Full};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -261,7 +254,7 @@ async fn the_core_rule_sets_tests_pass_over_the_wire_within_32_mib() {
     .await;
     println!("{} bytes of linear memory when loaded", envoy.stat(MEMORY).await);
 
-    let cases = yaml::read_folder(&module.join("tests")).unwrap();
+    let cases = folder::read_folder(&module.join("tests")).unwrap();
     assert!(cases.len() > 4_000, "{} tests", cases.len());
     for (number, case) in cases.iter().enumerate() {
         for (at, stage) in case.stages.iter().enumerate() {

@@ -12,10 +12,10 @@
 #[path = "../examples/conformance/suites.rs"]
 mod suites;
 
-use suites::ftw::case::{Request, request};
-use suites::ftw::complete::Written;
-use suites::ftw::{self, backend};
-use suites::{Expectations, Run, shared, vectors};
+use coraza_ftw::complete::Written;
+use coraza_ftw::{Request, backend};
+use suites::ftw::recording::{self, request};
+use suites::{Expectations, Run, ftw, shared, vectors};
 
 fn assert_committed(run: Run) {
     match run {
@@ -71,7 +71,7 @@ fn requests_are_completed_as_the_standard_runner_does() {
         let case: serde_json::Value = serde_json::from_str(line).unwrap();
         for stage in case["stages"].as_array().unwrap() {
             let input = &stage["input"];
-            let raw = ftw::case::bytes(input.get("encoded_request_b64"));
+            let raw = recording::bytes(input.get("encoded_request_b64"));
             let written = Written {
                 request: request(input),
                 raw: Some(raw).filter(|raw| !raw.is_empty()),
@@ -79,7 +79,7 @@ fn requests_are_completed_as_the_standard_runner_does() {
             };
             let sent: Request = written.complete();
             assert_eq!(sent, request(&stage["wire"]), "{}-{}", case["rule_id"], case["test_id"]);
-            let answer = ftw::case::response(&stage["response"]);
+            let answer = recording::response(&stage["response"]);
             assert_eq!(
                 backend::answer(&sent),
                 answer,

@@ -18,9 +18,9 @@ use std::sync::Arc;
 
 use coraza_engine::transaction::{Connection, Identity, Interrupted, RequestLine, Transaction, states};
 use coraza_engine::{Evaluation, Interruption, MatchedRule, Program};
-use suites::ftw::case::{Case, Stage};
+use coraza_ftw::{Case, Stage};
 use suites::ftw::rules::{self, Setup};
-use suites::ftw::yaml;
+use suites::ftw::{folder, recording};
 use suites::{core_rule_set, shared};
 
 /// All that a transaction shows.
@@ -89,13 +89,13 @@ fn compare(rules: &Path, setup: &Setup, cases: &[Case]) {
 
 fn recorded(path: &Path) -> Vec<Case> {
     let text = std::fs::read_to_string(path).unwrap();
-    text.lines().map(|line| Case::parse(line).unwrap()).collect()
+    text.lines().map(|line| recording::parse(line).unwrap()).collect()
 }
 
 #[test]
 fn on_the_tests_of_the_core_rule_set() {
     let module = core_rule_set().unwrap();
-    let cases = yaml::read_folder(&module.join("tests")).unwrap();
+    let cases = folder::read_folder(&module.join("tests")).unwrap();
     compare(&module.join("rules"), &Setup::detection(), &cases);
 }
 

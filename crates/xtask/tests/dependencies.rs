@@ -23,6 +23,11 @@ const TABLE: &[Row] = &[
         &["coraza-seclang"],
         &["proxy-wasm", "tokio", "kube", "kube-core", "kube-client"],
     ),
+    (
+        "coraza-ftw",
+        &["coraza-engine"],
+        &["tokio", "kube", "kube-core", "kube-client"],
+    ),
     ("coraza-ruleset", &[], &["kube", "kube-core", "tonic", "hyper", "tokio"]),
     (
         "coraza-compiler",
@@ -74,6 +79,7 @@ const TABLE: &[Row] = &[
             "coraza-seclang",
             "coraza-compiler",
             "coraza-engine",
+            "coraza-ftw",
         ],
         &["coraza-controller", "coraza-cache"],
     ),

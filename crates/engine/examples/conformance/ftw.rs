@@ -1,17 +1,15 @@
 //! The Core Rule Set's own tests (FTW) and traffic of our own, run through the rules. Reads files.
 
-pub(crate) mod backend;
-pub(crate) mod case;
-pub(crate) mod complete;
-pub(crate) mod judge;
+pub(crate) mod folder;
+pub(crate) mod recording;
 pub(crate) mod rules;
-pub(crate) mod yaml;
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use coraza_ftw::{Case, Scope, judge};
+
 use super::{Report, Run, core_rule_set, shared};
-use case::Case;
 use rules::Setup;
 
 /// The name of the suite that a run without a path takes its expectations from.
@@ -56,7 +54,7 @@ pub(crate) fn crs(path: &Path, rules: Option<&Path>, only: Option<&str>) -> Run 
         || core_rule_set().map(|module| module.join("rules")),
         |rules| Ok(rules.to_owned()),
     );
-    let tests = || yaml::read_folder(path);
+    let tests = || folder::read_folder(path);
     run(CRS, rules, &Setup::detection(), tests, only)
 }
 
@@ -86,7 +84,7 @@ fn run(
     match loaded {
         Err(error) => Run::Failed(format!("{suite}: {error}")),
         Ok((program, tests)) => Run::Done(Report::of(suite, false, &tests, |test| {
-            Some((test.name.clone(), judge::judge(&program, test, only.is_some())?))
+            Some((test.name.clone(), judge(&program, test, Scope::Log, only.is_some())?))
         })),
     }
 }
@@ -96,7 +94,7 @@ pub(crate) fn recorded(path: &Path) -> Result<Vec<Case>, String> {
     let text = fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))?;
     let lines = text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty());
     lines
-        .map(|(at, line)| Case::parse(line).map_err(|error| format!("{}:{}: {error}", path.display(), at + 1)))
+        .map(|(at, line)| recording::parse(line).map_err(|error| format!("{}:{}: {error}", path.display(), at + 1)))
         .collect()
 }
 

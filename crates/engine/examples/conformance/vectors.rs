@@ -12,7 +12,7 @@ use coraza_engine::{DataFiles, Options, Program, Transaction};
 use coraza_seclang::{Severity, lower, parse};
 use serde_json::Value;
 
-use super::ftw::case::bytes;
+use super::ftw::recording::bytes;
 use super::{Report, Run, regression, shared};
 
 /// The folders of a set of vectors, each a suite.

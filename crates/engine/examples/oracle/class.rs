@@ -10,7 +10,7 @@ use coraza_seclang::{lower, parse};
 
 use crate::compare::{Difference, Input};
 use crate::generate::unescape;
-use crate::suites::ftw::case::Request;
+use coraza_ftw::Request;
 
 /// A difference that nobody has explained.
 pub(crate) const UNEXPLAINED: &str = "unexplained";

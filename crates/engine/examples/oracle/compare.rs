@@ -7,10 +7,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 
 use coraza_engine::Program;
+use coraza_ftw::{Case, Request, Response, judge};
 
 use crate::libmodsecurity::{Exchange, LibModSecurity};
-use crate::suites::ftw::case::{Case, Request, Response};
-use crate::suites::ftw::{judge, rules};
+use crate::suites::ftw::rules;
 
 /// A request with its response.
 #[derive(Clone, Debug)]

@@ -2,7 +2,7 @@
 //! gives the same requests everywhere.
 
 use super::compare::Input;
-use super::suites::ftw::case::{Case, Request, Response};
+use coraza_ftw::{Case, Request, Response};
 
 /// What a value is cut to: the reference takes quadratic time over long ones.
 const MAX_VALUE: usize = 400;

@@ -23,7 +23,7 @@ use std::process::ExitCode;
 use class::Classes;
 use compare::{Difference, Input};
 use suites::ftw::rules::{self, Setup};
-use suites::ftw::{recorded, yaml};
+use suites::ftw::{folder, recorded};
 use suites::{core_rule_set, shared};
 
 struct Arguments {
@@ -79,7 +79,7 @@ fn arguments() -> Result<Arguments, String> {
 /// Whether every difference is explained.
 fn run(arguments: &Arguments) -> Result<bool, String> {
     let module = core_rule_set()?;
-    let tests = yaml::read_folder(&module.join("tests"))?;
+    let tests = folder::read_folder(&module.join("tests"))?;
     let mut numbers = arguments.numbers.clone();
     if numbers.is_empty() {
         numbers.extend(0..arguments.requests);

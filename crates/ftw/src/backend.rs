@@ -4,7 +4,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
 
-use super::case::{Request, Response};
+use crate::case::{Request, Response};
 
 /// What browsers and Go's `http.DetectContentType` take for the beginning of HTML, if a space or `>` follows.
 const HTML: [&[u8]; 17] = [
@@ -28,7 +28,8 @@ const HTML: [&[u8]; 17] = [
 ];
 
 /// The answer to a request.
-pub(crate) fn answer(request: &Request) -> Response {
+#[must_use]
+pub fn answer(request: &Request) -> Response {
     let path = request.uri.split(|byte| *byte == b'?').next().unwrap_or_default();
     if path != b"/reflect" {
         return Response::default();

@@ -1,21 +1,24 @@
 //! From a request as a test writes it to what the standard runner (go-ftw) sends. No IO.
 
-use super::case::Request;
+use crate::case::Request;
 
 /// A request as a test writes it.
-pub(crate) struct Written {
-    pub(crate) request: Request,
+#[derive(Clone, Debug)]
+pub struct Written {
+    /// What it says of it.
+    pub request: Request,
     /// All of it, for tests of what can't be written otherwise.
-    pub(crate) raw: Option<Vec<u8>>,
+    pub raw: Option<Vec<u8>>,
     /// Whether the runner adds what a client would.
-    pub(crate) autocomplete: bool,
+    pub autocomplete: bool,
 }
 
 const FORM: &[u8] = b"application/x-www-form-urlencoded";
 
 impl Written {
     /// What goes over the wire.
-    pub(crate) fn complete(self) -> Request {
+    #[must_use]
+    pub fn complete(self) -> Request {
         if let Some(raw) = self.raw {
             return split(&raw);
         }
