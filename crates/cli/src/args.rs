@@ -3,17 +3,23 @@
 mod cluster;
 mod completion;
 pub(crate) mod duration;
+mod explain;
 mod generate;
 mod lint;
 mod output;
+mod rules;
+mod test;
 
 use clap::{Parser, Subcommand};
 
 pub(crate) use cluster::ClusterFlags;
 pub(crate) use completion::{Completion, Shell};
+pub(crate) use explain::{Explain, Part, ResponseFlags};
 pub(crate) use generate::{Coreruleset, Generate};
 pub(crate) use lint::Lint;
 pub(crate) use output::{Format, OutputFlags};
+pub(crate) use rules::RulesFlags;
+pub(crate) use test::Test;
 
 /// Tools for the Coraza Kubernetes Operator.
 ///
@@ -33,12 +39,24 @@ pub(crate) struct Args {
 }
 
 #[derive(Debug, Subcommand)]
-#[expect(clippy::large_enum_variant, reason = "there is one")]
+#[allow(clippy::large_enum_variant, reason = "there is one")]
 pub(crate) enum Command {
     /// Write manifests.
     #[command(subcommand)]
     Generate(Generate),
     Lint(Lint),
+    Explain(Explain),
+    Test(Test),
     /// Print the completion script of a shell.
     Completion(Completion),
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn the_command_line_makes_sense() {
+        super::Args::command().debug_assert();
+    }
 }

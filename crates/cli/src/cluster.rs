@@ -43,7 +43,7 @@ impl Cluster {
                 .clone()
                 .unwrap_or_else(|| config.default_namespace.clone()),
             server: config.cluster_url.to_string(),
-            client: Client::try_from(config).map_err(ClusterError::Client)?,
+            client: Client::try_from(config).map_err(|error| ClusterError::Client(Box::new(error)))?,
         })
     }
 }
@@ -57,14 +57,14 @@ async fn configuration(flags: &ClusterFlags) -> Result<Config, ClusterError> {
     let named = options.context.is_some() || options.cluster.is_some() || options.user.is_some();
     match &flags.kubeconfig {
         Some(path) => {
-            let file = Kubeconfig::read_from(path).map_err(ClusterError::Kubeconfig)?;
+            let file = Kubeconfig::read_from(path).map_err(|error| ClusterError::Kubeconfig(Box::new(error)))?;
             Config::from_custom_kubeconfig(file, &options)
                 .await
-                .map_err(ClusterError::Kubeconfig)
+                .map_err(|error| ClusterError::Kubeconfig(Box::new(error)))
         }
         None if named => Config::from_kubeconfig(&options)
             .await
-            .map_err(ClusterError::Kubeconfig),
+            .map_err(|error| ClusterError::Kubeconfig(Box::new(error))),
         None => Config::infer()
             .await
             .map_err(|error| ClusterError::Infer(Box::new(error))),
@@ -76,11 +76,11 @@ async fn configuration(flags: &ClusterFlags) -> Result<Config, ClusterError> {
 pub(crate) enum ClusterError {
     /// The kubeconfig, or what the flags name in it.
     #[error("failed to read the kubeconfig")]
-    Kubeconfig(#[source] KubeconfigError),
+    Kubeconfig(#[source] Box<KubeconfigError>),
     /// Neither a kubeconfig nor a ServiceAccount.
     #[error("failed to find a cluster: name one with --kubeconfig or KUBECONFIG")]
     Infer(#[source] Box<InferConfigError>),
     /// The configuration can't be used.
     #[error("failed to make a client")]
-    Client(#[source] kube::Error),
+    Client(#[source] Box<kube::Error>),
 }

@@ -6,10 +6,12 @@ mod args;
 mod cluster;
 mod completion;
 mod coreruleset;
+mod explain;
 mod generate;
 mod lint;
 mod output;
 mod rules;
+mod test;
 mod yaml;
 
 use std::error::Error;
@@ -44,6 +46,8 @@ async fn run(command: Command, terminal: &mut Terminal) -> ExitCode {
             exit(generate::run(args, out, notices), 1, terminal)
         }
         Command::Lint(args) => exit(lint::run(&args, terminal), FAILED, terminal),
+        Command::Explain(args) => exit(explain::run(&args, terminal).await, FAILED, terminal),
+        Command::Test(args) => exit(test::run(&args, terminal), FAILED, terminal),
         Command::Completion(args) => exit(completion::write_script(args.shell, terminal.out()), FAILED, terminal),
     }
 }

@@ -1,6 +1,7 @@
 //! Where answers and notices go: standard output and standard error, coloured only on a terminal. The only module that prints.
 
 pub(crate) mod paint;
+mod progress;
 
 use std::error::Error;
 use std::io::{self, Stderr, Stdout, Write};
@@ -10,6 +11,8 @@ use anstream::AutoStream;
 use serde::Serialize;
 
 use crate::args::Format;
+
+pub(crate) use progress::Progress;
 
 /// An answer: for people as it writes itself, for programs as it serialises.
 pub(crate) trait Document: Serialize {

@@ -4,6 +4,7 @@ mod cluster;
 mod collect;
 pub(crate) mod finding;
 mod manifest;
+mod one;
 mod origin;
 mod read;
 
@@ -15,6 +16,7 @@ use coraza_compiler::{ResolvedRuleSet, ResolvedSource};
 pub(crate) use cluster::{LookUpError, from_cluster};
 pub(crate) use collect::{Collection, Counts, collect};
 pub(crate) use finding::Finding;
+pub(crate) use one::{ChooseError, Runnable, choose, compile, of_cluster, one, rules};
 pub(crate) use origin::Origin;
 pub(crate) use read::{InputFile, Kind, ReadError, read};
 

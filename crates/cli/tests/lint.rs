@@ -8,7 +8,7 @@
 #[path = "program/run.rs"]
 mod program;
 
-use program::{Run, run, run_with_input};
+use program::{Run, run, run_with_colours, run_with_input};
 
 /// Runs in `testdata/lint`.
 fn lint(arguments: &[&str]) -> Run {
@@ -88,6 +88,11 @@ fn hostile_input_gets_an_answer() {
         assert!(
             !run.out.contains(['\x1b', '\x07', '\u{9b}']),
             "{name} reaches the terminal"
+        );
+        let coloured = run_with_colours("lint", &["lint", "-"], &input).out;
+        assert!(
+            !coloured.contains("\x1b[2J") && !coloured.contains(['\x07', '\u{9b}']),
+            "{name} steers the terminal"
         );
         assert!(run.out.len() < 100_000, "{name}: {} bytes", run.out.len());
     }

@@ -51,7 +51,8 @@ pub fn answer(request: &Request) -> Response {
 }
 
 /// A response; its type is guessed from its body, as Go's server does.
-fn response(status: u16, mut headers: Vec<(Vec<u8>, Vec<u8>)>, body: Vec<u8>) -> Response {
+#[must_use]
+pub fn response(status: u16, mut headers: Vec<(Vec<u8>, Vec<u8>)>, body: Vec<u8>) -> Response {
     let is_typed = headers
         .iter()
         .any(|(name, _)| name.eq_ignore_ascii_case(b"content-type"));

@@ -118,7 +118,7 @@ fn or_default<'de, D: Deserializer<'de>, T: Default + Deserialize<'de>>(deserial
 pub enum InvalidTests {
     /// It isn't YAML, or not of this shape.
     #[error("failed to read the YAML")]
-    Yaml(#[from] serde_saphyr::Error),
+    Yaml(#[source] Box<serde_saphyr::Error>),
     /// What should be base64 isn't.
     #[error("{field} of test {test} is not base64")]
     Base64 {
@@ -144,7 +144,8 @@ pub enum InvalidTests {
 /// [`InvalidTests`]. A file without tests is none.
 pub fn read(text: &str) -> Result<Vec<Case>, InvalidTests> {
     // A file may hold nothing but comments.
-    let files: Vec<Option<File>> = serde_saphyr::from_multiple(text)?;
+    let files: Vec<Option<File>> =
+        serde_saphyr::from_multiple(text).map_err(|error| InvalidTests::Yaml(Box::new(error)))?;
     let mut cases = Vec::new();
     for file in files.into_iter().flatten() {
         for (test, position) in file.tests.into_iter().zip(1..) {

@@ -1,5 +1,6 @@
 //! Colours, by what they mean. No IO: whoever prints takes them out where nobody would see them.
 
+use std::borrow::Cow;
 use std::fmt::{self, Display};
 
 use anstyle::{AnsiColor, Style};
@@ -51,4 +52,13 @@ pub(crate) const fn strong<T: Display>(text: T) -> Painted<T> {
 pub(crate) const fn faint<T: Display>(text: T) -> Painted<T> {
     let style = Style::new().dimmed();
     Painted { style, text }
+}
+
+/// A text of somebody else, which must not steer a terminal: control characters become U+FFFD.
+pub(crate) fn plain(text: &str) -> Cow<'_, str> {
+    if text.contains(char::is_control) {
+        Cow::Owned(text.replace(char::is_control, "\u{fffd}"))
+    } else {
+        Cow::Borrowed(text)
+    }
 }

@@ -24,7 +24,7 @@ pub(crate) enum LookUpError {
         namespace: String,
         name: String,
         #[source]
-        source: kube::Error,
+        source: Box<kube::Error>,
     },
     /// It can't have such a name.
     #[error("{0:?} is no name of a RuleSet")]
@@ -88,7 +88,7 @@ where
         kind: K::kind(&()).into_owned(),
         namespace: cluster.namespace.clone(),
         name: name.to_owned(),
-        source,
+        source: Box::new(source),
     })
 }
 

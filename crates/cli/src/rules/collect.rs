@@ -12,6 +12,7 @@ use super::manifest::{self, Object};
 use super::origin::Origin;
 use super::read::{InputFile, Kind};
 use super::{DataTexts, LocalRuleSet, LooseSource};
+use crate::output::paint::plain;
 
 /// What files hold.
 #[derive(Debug, Default)]
@@ -247,7 +248,7 @@ fn ruleset(set: &Object, sources: &[&Object], data: &[&Object], compiler: &Compi
         .map(|(name, text)| (Arc::clone(name), Arc::clone(text)))
         .collect();
     Some(LocalRuleSet {
-        name: format!("{}/{}", set.namespace(), set.name),
+        name: plain(&format!("{}/{}", set.namespace(), set.name)).into_owned(),
         resolved: ResolvedRuleSet {
             key: key(set.namespace(), &set.name).or_else(|| key(NAMESPACE, "unnamed"))?,
             sources,

@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use super::LocalRuleSet;
 use super::origin::Origin;
+use crate::output::paint::plain;
 
 /// What is wrong, or may be.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -151,8 +152,10 @@ impl Finding {
             Severity::Error => Level::ERROR,
             Severity::Warning => Level::WARNING,
         };
-        let title = level.primary_title(self.message.as_str());
-        let help = self.hint.as_deref().map(|hint| Level::HELP.message(hint));
+        // Messages of several lines are lists.
+        let message = self.message.lines().map(plain).collect::<Vec<_>>().join("\n");
+        let title = level.primary_title(message);
+        let help = self.hint.as_deref().map(|hint| Level::HELP.message(plain(hint)));
         let group = match (&self.excerpt, self.line) {
             (Some(excerpt), _) => title.element(excerpt.snippet()),
             (None, line) => {

@@ -7,6 +7,8 @@ use std::path::{Path, PathBuf};
 
 use walkdir::WalkDir;
 
+use crate::output::paint::plain;
+
 /// A file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct InputFile {
@@ -215,7 +217,7 @@ fn data_beside(path: &Path, rules: &[u8]) -> Vec<PathBuf> {
 }
 
 fn shown(path: &Path) -> String {
-    path.to_string_lossy().replace('\\', "/")
+    plain(&path.to_string_lossy()).replace('\\', "/")
 }
 
 fn looks_like_manifests(bytes: &[u8]) -> bool {

@@ -40,8 +40,21 @@ pub(crate) fn run(folder: &str, arguments: &[&str]) -> Run {
 
 /// The same with something on standard input.
 pub(crate) fn run_with_input(folder: &str, arguments: &[&str], input: &[u8]) -> Run {
-    let mut child = Command::new(env!("CARGO_BIN_EXE_kubectl-coraza"))
-        .args(arguments)
+    start(
+        Command::new(env!("CARGO_BIN_EXE_kubectl-coraza")).args(arguments),
+        folder,
+        input,
+    )
+}
+
+/// The same as on a terminal with colours.
+pub(crate) fn run_with_colours(folder: &str, arguments: &[&str], input: &[u8]) -> Run {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_kubectl-coraza"));
+    start(command.args(arguments).env("CLICOLOR_FORCE", "1"), folder, input)
+}
+
+fn start(command: &mut Command, folder: &str, input: &[u8]) -> Run {
+    let mut child = command
         .current_dir(testdata(folder))
         .env_remove("KUBECONFIG")
         .stdin(Stdio::piped())
