@@ -64,11 +64,23 @@ pub struct Rules {
     pub uuid: String,
     /// RFC 3339, in nanoseconds.
     pub timestamp: String,
+    /// Whose the lines of the text are.
+    pub sources: Vec<SourceLines>,
     /// The text of all sources.
     pub rules: String,
     /// By name, in base64.
     #[serde(default)]
     pub data_files: BTreeMap<String, String>,
+}
+
+/// A source of the rules.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SourceLines {
+    /// The RuleSource's name.
+    pub name: String,
+    /// How many of the lines are its.
+    pub lines: usize,
 }
 
 impl Cache {

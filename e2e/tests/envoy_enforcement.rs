@@ -98,6 +98,9 @@ async fn each_phase_blocks_and_operators_see_it() {
             "ACCESS /header/x-leak/1 502 rule=3 phase=http_response_headers",
             "ACCESS /body/secret 200 rule=4 phase=http_response_body",
             "[id \"5\"]",
+            // The source's name, and the line there.
+            r#"[file "rules-of-a-test"] [line "11"] [id "5"]"#,
+            r#""rule_line":8,"rule_source":"rules-of-a-test""#,
             r#""request_id":"req-1""#,
             r#""event":"coraza_waf_blocked_request""#,
         ];

@@ -49,7 +49,14 @@ async fn two_namespaces_never_mix() {
     for (namespace, id) in namespaces.iter().zip([1, 2]) {
         let uuid = namespace.ready("crs").await.uuid;
         namespace.served(&fleet.caches, "crs", &uuid).await;
-        assert_eq!(text(namespace, "crs").await, rule(id));
+        let served = rules(namespace, "crs").await;
+        assert_eq!(served.rules, rule(id));
+        let names: Vec<_> = served
+            .sources
+            .iter()
+            .map(|source| (&*source.name, source.lines))
+            .collect();
+        assert_eq!(names, [("rules", 1)]);
         uuids.insert(uuid);
     }
     assert_eq!(uuids.len(), 2);

@@ -126,7 +126,10 @@ impl Store {
         }
         let payload = writer.payload(revision.digest, &content);
         let mut next = Snapshot::clone(&snapshot);
-        next.insert(key.clone(), Arc::new(Entry::new(key, revision, payload)));
+        next.insert(
+            key.clone(),
+            Arc::new(Entry::new(key, revision, &content.rules, payload)),
+        );
         self.publish(next, held);
         Applied::Served
     }
@@ -179,7 +182,7 @@ impl Store {
     #[must_use]
     pub fn recall(&self, key: &RuleSetKey, digest: &Digest) -> Option<CompiledRuleSet> {
         let entry = self.get(key).filter(|entry| entry.revision().digest == *digest)?;
-        let content = entry.payload().decode()?;
+        let content = entry.content()?;
         Some(CompiledRuleSet {
             key: key.clone(),
             revision: *entry.revision(),

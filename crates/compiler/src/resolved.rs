@@ -19,9 +19,10 @@ pub struct ResolvedRuleSet {
 
 impl ResolvedRuleSet {
     /// What would be served: the texts as they are, joined.
-    pub(crate) fn content(&self) -> Content {
+    #[must_use]
+    pub fn content(&self) -> Content {
         Content {
-            rules: RulesText::new(self.sources.iter().map(|source| Arc::clone(&source.text))),
+            rules: RulesText::named(self.sources.iter().map(ResolvedSource::named_text)),
             data_files: Arc::clone(&self.data_files),
         }
     }

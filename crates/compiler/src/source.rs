@@ -15,6 +15,12 @@ pub struct ResolvedSource {
     pub validation: Validation,
 }
 
+impl ResolvedSource {
+    pub(crate) fn named_text(&self) -> (Arc<str>, Arc<str>) {
+        (Arc::clone(&self.name), Arc::clone(&self.text))
+    }
+}
+
 /// Whether a source's syntax is judged on the source or on the RuleSet that names it.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Validation {

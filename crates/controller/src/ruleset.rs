@@ -13,7 +13,7 @@ use std::sync::Arc;
 
 use coraza_api::{RuleSet, RuleSource};
 use coraza_compiler::{Compilation, Options, ResolvedRuleSet};
-use coraza_ruleset::{Content, Revision, RuleSetKey, RulesText};
+use coraza_ruleset::{Revision, RuleSetKey};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use tokio::time::Instant;
 
@@ -182,10 +182,7 @@ async fn compile(context: &Context, inputs: Inputs) -> Result<Compiled, ReportEr
 /// on the content alone.
 fn admit_and_compile(context: &Context, inputs: &Inputs) -> Compiled {
     let ruleset = inputs.ruleset();
-    let content = Content {
-        rules: RulesText::new(ruleset.sources.iter().map(|source| Arc::clone(&source.text))),
-        data_files: Arc::clone(&ruleset.data_files),
-    };
+    let content = ruleset.content();
     let digest = content.digest();
     context.memory().ledger.admit(&ruleset.key, &content, digest)?;
     let options = Options {

@@ -8,6 +8,7 @@ use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use chunk::Chunks;
 use coraza_engine::seclang::rules::{Phase, RuleId, Rules};
 use coraza_engine::seclang::{self, DirectiveKind, LineIndex, Parsed, SourceDiagnostic, SourceId};
 use coraza_engine::{Options, Program, ProgramBuilder};
@@ -108,16 +109,10 @@ pub struct Loading {
 #[derive(Debug)]
 enum Stage {
     /// Parse the chunks of the text, of which `parsed` are done.
-    Parse {
-        text: String,
-        chunks: Vec<usize>,
-        parsed: Vec<Arc<Parsed>>,
-    },
+    Parse { chunks: Chunks, parsed: Vec<Arc<Parsed>> },
     /// Compile. The text is kept to say where an error is.
     Build {
-        text: String,
-        chunks: Vec<usize>,
-        first_lines: Vec<u32>,
+        chunks: Chunks,
         builder: Box<ProgramBuilder<Rules>>,
     },
     /// Run requests that touch every rule once, so that the first real one doesn't wait for what is made on first use.
@@ -128,15 +123,13 @@ impl Loading {
     /// Begins.
     #[must_use]
     pub fn new(content: Content, revision: Option<Revision>) -> Self {
-        let chunks = chunk::starts(&content.rules);
         Self {
             revision,
             files: content.files,
             overrides: BTreeSet::new(),
             work_limit: None,
             stage: Stage::Parse {
-                text: content.rules,
-                chunks,
+                chunks: Chunks::of(content.rules, content.sources),
                 parsed: Vec::new(),
             },
         }
@@ -174,16 +167,12 @@ impl Loading {
     #[must_use]
     pub fn step(mut self, previous: Option<&Program>) -> Progress {
         match self.stage {
-            Stage::Parse {
-                text,
-                chunks,
-                mut parsed,
-            } => {
-                if let Some(source) = chunk::nth(&text, &chunks, parsed.len()) {
+            Stage::Parse { chunks, mut parsed } => {
+                if let Some(source) = chunks.nth(parsed.len()) {
                     let chunk = seclang::parse(source.as_bytes());
                     self.overrides.extend(overrides(&chunk));
                     parsed.push(Arc::new(chunk));
-                    self.stage = Stage::Parse { text, chunks, parsed };
+                    self.stage = Stage::Parse { chunks, parsed };
                     return Progress::More(self);
                 }
                 let (rules, findings) = seclang::lower(&parsed);
@@ -197,23 +186,16 @@ impl Loading {
                 let own = own.map(|(source, diagnostic)| SourceDiagnostic { source, diagnostic });
                 let errors: Vec<_> = own.chain(findings).filter(is_error).collect();
                 if !errors.is_empty() {
-                    return Progress::Failed(InvalidRules::new(&errors, &text, &chunks));
+                    return Progress::Failed(InvalidRules::new(&errors, &chunks));
                 }
                 self.stage = Stage::Build {
-                    first_lines: chunk::first_lines(&text, &chunks),
-                    text,
                     chunks,
                     builder: Box::new(ProgramBuilder::new(rules)),
                 };
                 Progress::More(self)
             }
-            Stage::Build {
-                text,
-                chunks,
-                first_lines,
-                mut builder,
-            } => {
-                let sources = chunk::sources(&text, &chunks, &first_lines);
+            Stage::Build { chunks, mut builder } => {
+                let sources = chunks.sources();
                 let defaults = Options::default();
                 let options = Options {
                     work_limit: self.work_limit.unwrap_or(defaults.work_limit),
@@ -224,12 +206,7 @@ impl Loading {
                 };
                 if builder.step(&options) {
                     drop(sources);
-                    self.stage = Stage::Build {
-                        text,
-                        chunks,
-                        first_lines,
-                        builder,
-                    };
+                    self.stage = Stage::Build { chunks, builder };
                     return Progress::More(self);
                 }
                 match builder.finish() {
@@ -241,7 +218,7 @@ impl Loading {
                         };
                         Progress::More(self)
                     }
-                    Err(errors) => Progress::Failed(InvalidRules::new(&errors, &text, &chunks)),
+                    Err(errors) => Progress::Failed(InvalidRules::new(&errors, &chunks)),
                 }
             }
             Stage::Warm { program, request } => {
@@ -284,14 +261,13 @@ fn overrides(parsed: &Parsed) -> impl Iterator<Item = Override> {
 }
 
 impl InvalidRules {
-    fn new(errors: &[SourceDiagnostic], text: &str, chunks: &[usize]) -> Self {
+    fn new(errors: &[SourceDiagnostic], chunks: &Chunks) -> Self {
         let shown = errors.iter().take(SHOWN).map(|error| {
             let at = usize::try_from(error.source.0).unwrap_or(usize::MAX);
-            let before = chunks.get(at).and_then(|start| text.get(..*start)).unwrap_or_default();
-            let source = chunk::nth(text, chunks, at).unwrap_or_default();
-            let place = LineIndex::new(source.as_bytes()).line_column(error.diagnostic.span.start);
-            let line = before.bytes().filter(|byte| *byte == b'\n').count() + place.line as usize;
-            format!("line {line}, column {}: {}", place.column, error.diagnostic.message)
+            let piece = chunks.nth(at).unwrap_or_default();
+            let place = LineIndex::new(piece.as_bytes()).line_column(error.diagnostic.span.start);
+            let line = chunks.place(at, place.line);
+            format!("{line}, column {}: {}", place.column, error.diagnostic.message)
         });
         Self {
             count: errors.len(),
@@ -315,11 +291,13 @@ pub const fn phase_name(phase: Phase) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::poll::SourceLines;
 
     fn content(rules: &str) -> Content {
         Content {
             rules: rules.to_owned(),
             files: BTreeMap::from([("words".to_owned(), b"evil\n".to_vec())]),
+            sources: Vec::new(),
         }
     }
 
@@ -361,5 +339,15 @@ mod tests {
         );
         let error = Loading::new(content("SecRule ARGS \"@rx a(?=b)\" \"id:1\"\n"), None).finish(None);
         assert!(error.expect_err("invalid").to_string().contains("line 1, column"));
+        let source = |name: &str, lines| SourceLines {
+            name: name.to_owned(),
+            lines,
+        };
+        let named = Content {
+            sources: vec![source("base", 2), source("own", 3)],
+            ..content("SecRuleEngine On\n\n# a comment\nSecRule ARGS \"@nothing\" \"id:1\"\n")
+        };
+        let error = Loading::new(named, None).finish(None).expect_err("invalid");
+        assert!(error.to_string().contains(": own, line 2, column 16:"), "{error}");
     }
 }

@@ -15,7 +15,7 @@ mod body;
 
 use std::time::Duration;
 
-pub use answer::{Answer, Content, Failure, Received, decode, decode_stored};
+pub use answer::{Answer, Content, Failure, Received, SourceLines, decode, decode_stored};
 use backoff::backoff;
 
 use crate::revision::Revision;

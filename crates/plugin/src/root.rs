@@ -9,7 +9,7 @@ use crate::host::{Host, Level};
 use crate::http::Selected;
 use crate::load::{Loaded, Loading};
 use crate::log::event;
-use crate::poll::Content;
+use crate::poll::{Content, SourceLines};
 use crate::site::Site;
 
 /// Which RuleSet, at which cache.
@@ -47,6 +47,10 @@ impl StaticRules {
         for (name, rules) in &source.directives {
             let content = Content {
                 rules: rules.clone(),
+                sources: vec![SourceLines {
+                    name: name.clone(),
+                    lines: rules.split('\n').count(),
+                }],
                 files: BTreeMap::new(),
             };
             match Loading::new(content, None).with_work_limit(work_limit).finish(None) {

@@ -2,9 +2,9 @@
 
 use coraza_ruleset::Timestamp;
 
-/// Room in a RuleSet's message for what isn't payload: key, digest, timestamp, and at most 16 bytes of tags and lengths for each of
-/// the 2,048 sources and as many data files that a RuleSet has.
-const FRAMING: u64 = 128 << 10;
+/// Room in a RuleSet's message for what isn't payload: key, digest, timestamp, the names of at most 2,048 sources (253 bytes each), and at
+/// most 16 bytes of tags and lengths for each of them, each source and as many data files as there are sources.
+const FRAMING: u64 = 640 << 10;
 /// Room for a Hello of 10,000 holdings and [`MAX_GRANTS`] grants whose names all have the greatest length (63 and 253 bytes, twice in a
 /// grant).
 const HELLO: u64 = 16 << 20;
@@ -81,7 +81,7 @@ mod tests {
 
     #[test]
     fn sizes_follow_the_flag_and_never_overflow() {
-        assert_eq!(max_response_bytes(8 << 20), (8 << 20) + (128 << 10));
+        assert_eq!(max_response_bytes(8 << 20), (8 << 20) + (640 << 10));
         assert_eq!(max_request_bytes(1), 16 << 20);
         assert_eq!(max_request_bytes(u64::MAX), usize::MAX);
     }

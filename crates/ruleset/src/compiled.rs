@@ -20,18 +20,63 @@ pub type DataFiles = BTreeMap<Arc<str>, Bytes>;
 /// The rules of a RuleSet: its sources' texts, joined by exactly one line feed when they are read.
 ///
 /// The sources stay apart in memory so that a thousand RuleSets that share a Core Rule Set share its text too. How a text is
-/// cut into sources is no part of its identity: equality, digest and what is served look at the joined bytes only.
+/// cut into sources is no part of its identity, nor is what they are called: equality and digest look at the joined bytes only.
 #[derive(Clone, Default)]
 pub struct RulesText {
     sources: Arc<[Arc<str>]>,
+    /// One for each source, or none at all.
+    names: Arc<[Arc<str>]>,
+}
+
+/// A source of a text, by what people know it: its name, and how many of the joined text's lines it has.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SourceLines {
+    /// The RuleSource's name.
+    pub name: Arc<str>,
+    /// Its lines, at least 1. A text that ends with a line feed has an empty one after it.
+    pub lines: usize,
 }
 
 impl RulesText {
-    /// The text of these sources, in this order.
+    /// The text of these sources, in this order; their names aren't known.
     #[must_use]
     pub fn new(sources: impl IntoIterator<Item = Arc<str>>) -> Self {
         Self {
             sources: sources.into_iter().collect(),
+            names: Arc::default(),
+        }
+    }
+
+    /// The text of these sources, in this order, each after its name.
+    #[must_use]
+    pub fn named(sources: impl IntoIterator<Item = (Arc<str>, Arc<str>)>) -> Self {
+        let (names, sources): (Vec<_>, Vec<_>) = sources.into_iter().unzip();
+        Self {
+            sources: sources.into(),
+            names: names.into(),
+        }
+    }
+
+    /// A joined text, cut into its sources again; in one piece if these aren't the lines of this text.
+    #[must_use]
+    pub fn cut(joined: &str, lines: &[SourceLines]) -> Self {
+        let mut rest = Some(joined);
+        let mut sources = Vec::with_capacity(lines.len());
+        for source in lines {
+            let Some(text) = rest else { break };
+            let end = text.match_indices('\n').nth(source.lines.saturating_sub(1));
+            let (piece, after) = match end.and_then(|(end, _)| text.split_at_checked(end)) {
+                Some((piece, after)) => (piece, after.strip_prefix('\n')),
+                None => (text, None),
+            };
+            sources.push((Arc::clone(&source.name), Arc::from(piece)));
+            rest = after;
+        }
+        let cut = Self::named(sources);
+        if rest.is_none() && cut.lines().eq(lines.iter().cloned()) {
+            cut
+        } else {
+            Self::new([Arc::from(joined)])
         }
     }
 
@@ -39,6 +84,23 @@ impl RulesText {
     #[must_use]
     pub fn sources(&self) -> &[Arc<str>] {
         &self.sources
+    }
+
+    /// The sources' names, in order; none if they aren't known.
+    #[must_use]
+    pub fn names(&self) -> &[Arc<str>] {
+        &self.names
+    }
+
+    /// Whose the lines of the joined text are, in order; nothing if names aren't known.
+    pub fn lines(&self) -> impl Iterator<Item = SourceLines> {
+        self.names
+            .iter()
+            .zip(self.sources.iter())
+            .map(|(name, text)| SourceLines {
+                name: Arc::clone(name),
+                lines: text.bytes().filter(|byte| *byte == b'\n').count().saturating_add(1),
+            })
     }
 
     /// The pieces of the joined text, line feeds between sources included.
@@ -196,7 +258,57 @@ mod tests {
         assert_eq!(distinct.len(), digests.len());
     }
 
+    fn named(sources: &[(&str, &str)]) -> RulesText {
+        let arcs = |(name, text): &(&str, &str)| (Arc::from(*name), Arc::from(*text));
+        RulesText::named(sources.iter().map(arcs))
+    }
+
+    #[test]
+    fn names_are_no_part_of_the_identity() {
+        let (one, other) = (named(&[("a", "x"), ("b", "y")]), named(&[("c", "x\ny")]));
+        assert_eq!(one, other);
+        let digest = |rules: RulesText| {
+            let data_files = Arc::default();
+            Content { rules, data_files }.digest()
+        };
+        assert_eq!(digest(one), digest(other));
+    }
+
+    #[test]
+    fn a_text_is_cut_as_its_lines_say_or_not_at_all() {
+        let lines = |lines: &[(&str, usize)]| -> Vec<_> {
+            let source = |(name, lines): &(&str, usize)| SourceLines {
+                name: Arc::from(*name),
+                lines: *lines,
+            };
+            lines.iter().map(source).collect()
+        };
+        let cut = RulesText::cut("1\n2\n\n3", &lines(&[("a", 3), ("b", 1)]));
+        assert_eq!((&*cut.sources()[0], &*cut.sources()[1]), ("1\n2\n", "3"));
+        for wrong in [
+            &[("a", 3)][..],
+            &[("a", 4), ("b", 1)],
+            &[("a", 0), ("b", 4)],
+            &[("a", 5)],
+            &[("a", usize::MAX)],
+            &[],
+        ] {
+            let whole = RulesText::cut("1\n2\n\n3", &lines(wrong));
+            assert_eq!((whole.sources().len(), whole.names().len()), (1, 0), "{wrong:?}");
+            assert_eq!(whole.to_string(), "1\n2\n\n3");
+        }
+    }
+
     proptest! {
+        #[test]
+        fn what_is_cut_by_its_own_lines_is_as_it_was(sources in prop::collection::vec(("[a-z]{1,3}", "[ab\n]{0,6}"), 1..5)) {
+            let sources: Vec<_> = sources.iter().map(|(name, text)| (&**name, &**text)).collect();
+            let rules = named(&sources);
+            let cut = RulesText::cut(&rules.to_string(), &rules.lines().collect::<Vec<_>>());
+            prop_assert_eq!(cut.sources(), rules.sources());
+            prop_assert_eq!(cut.names(), rules.names());
+        }
+
         #[test]
         fn identity_is_of_the_joined_text(sources in prop::collection::vec("[ab\n]{0,4}", 1..5)) {
             let apart = content(&sources.iter().map(String::as_str).collect::<Vec<_>>(), &[]);

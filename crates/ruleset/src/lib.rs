@@ -11,7 +11,7 @@ pub mod poller;
 pub mod revision;
 pub mod timestamp;
 
-pub use compiled::{CompiledRuleSet, Content, DataFiles, RulesText};
+pub use compiled::{CompiledRuleSet, Content, DataFiles, RulesText, SourceLines};
 pub use grant::{EngineKey, Grant, InvalidEngine, TokenDigest};
 pub use key::{InvalidKey, RuleSetKey};
 pub use limits::{Limits, Oversized};

@@ -1,13 +1,13 @@
 //! `Entry`: one revision of one RuleSet with its answers made ready. Pure.
 //!
-//! An answer is sent as [`Pieces`]: what names the revision, which is this RuleSet's own, then the content's members, which
+//! An answer is sent as [`Pieces`]: what names the revision and its sources, which is this RuleSet's own, then the content's members, which
 //! RuleSets of equal content share. That holds for gzip too: the head is a stored deflate block, the members are a deflate
 //! stream that stands alone, and the checksum of the whole follows from those of the parts.
 
 use std::sync::Arc;
 
 use bytes::Bytes;
-use coraza_ruleset::{Revision, RuleSetKey};
+use coraza_ruleset::{Content, Revision, RuleSetKey, RulesText};
 use flate2::Crc;
 use http::HeaderValue;
 use tokio_util::sync::{CancellationToken, WaitForCancellationFuture};
@@ -17,6 +17,9 @@ use super::payload::Payload;
 
 /// A gzip member of deflate data: no name, no time, no system (RFC 1952), so that equal content has equal bytes.
 const GZIP_HEADER: [u8; 10] = [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 0xff];
+
+/// The most bytes of a deflate block that holds them as they are. A head has a hundred, and up to 300 more for each source.
+const STORED: usize = u16::MAX as usize;
 
 /// A body as the pieces that make it up, in order.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -57,15 +60,15 @@ pub struct Entry {
 }
 
 impl Entry {
-    pub(super) fn new(key: RuleSetKey, revision: Revision, payload: Arc<Payload>) -> Self {
-        let head = json::head(&revision);
+    pub(super) fn new(key: RuleSetKey, revision: Revision, rules: &RulesText, payload: Arc<Payload>) -> Self {
+        let head = json::head(&revision, rules);
         let mut checksum = Crc::new();
         checksum.update(&head);
         checksum.combine(payload.checksum());
         Self {
             etag: etag(&revision),
             latest: json::latest(&revision),
-            gzip_head: [&GZIP_HEADER[..], &stored_block(&head)].concat().into(),
+            gzip_head: [&GZIP_HEADER[..], &stored_blocks(&head)].concat().into(),
             gzip_trailer: [checksum.sum().to_le_bytes(), checksum.amount().to_le_bytes()]
                 .concat()
                 .into(),
@@ -117,6 +120,11 @@ impl Entry {
         ]))
     }
 
+    /// What the full body was made of.
+    pub(super) fn content(&self) -> Option<Content> {
+        json::decode(&[&self.head[..], &self.payload.members()].concat())
+    }
+
     /// Bytes of rules and data files.
     #[must_use]
     pub fn content_len(&self) -> usize {
@@ -149,9 +157,12 @@ fn etag(revision: &Revision) -> HeaderValue {
     HeaderValue::try_from(text).unwrap_or_else(|_| HeaderValue::from_static("W/\"\""))
 }
 
-/// A deflate block that isn't the last and holds the bytes as they are (RFC 1951, 3.2.4). It ends on a byte boundary, so any
-/// deflate stream may follow. A head has some hundred bytes, and a block can have 65,535.
-fn stored_block(bytes: &[u8]) -> Vec<u8> {
-    let [low, high, ..] = bytes.len().to_le_bytes();
-    [&[0, low, high, !low, !high], bytes].concat()
+/// Deflate blocks that aren't the last and hold the bytes as they are (RFC 1951, 3.2.4). They end on a byte boundary, so any
+/// deflate stream may follow.
+fn stored_blocks(bytes: &[u8]) -> Vec<u8> {
+    let block = |bytes: &[u8]| {
+        let [low, high, ..] = bytes.len().to_le_bytes();
+        [&[0, low, high, !low, !high], bytes].concat()
+    };
+    bytes.chunks(STORED).flat_map(block).collect()
 }

@@ -1,8 +1,10 @@
 //! The JSON that data planes parse, to the byte. Pure.
 //!
-//! An answer is `{"uuid":…,"timestamp":…,"rules":…,"dataFiles":…}` and a line feed, data files in base64 and left out when there
-//! are none. It is made of two parts, since RuleSets of equal content differ in the first two members only. Nothing is escaped
-//! that JSON lets stand: `<`, `>` and `&` are themselves, where Go writes `\u003c`; every JSON parser reads both alike.
+//! An answer is `{"uuid":…,"timestamp":…,"sources":[{"name":…,"lines":…},…],"rules":…,"dataFiles":…}` and a line feed. Sources, which the
+//! Go operator's cache doesn't have and its plugin doesn't look at, say whose the lines of the rules are; they are left out when that isn't
+//! known. Data files are in base64 and left out when there are none. It is made of two parts, since RuleSets of equal content differ in the
+//! first members only: their sources may have other names. Nothing is escaped that JSON lets stand: `<`, `>` and `&` are themselves, where Go
+//! writes `\u003c`; every JSON parser reads both alike.
 
 use std::collections::BTreeMap;
 use std::fmt::Display;
@@ -13,7 +15,7 @@ use base64::display::Base64Display;
 use base64::engine::general_purpose::STANDARD;
 use base64::prelude::Engine as _;
 use bytes::Bytes;
-use coraza_ruleset::{Content, DataFiles, Revision, RulesText};
+use coraza_ruleset::{Content, DataFiles, Revision, RulesText, SourceLines};
 use serde::ser::SerializeMap as _;
 use serde::{Deserialize, Serialize, Serializer};
 
@@ -28,14 +30,21 @@ pub(super) fn latest(revision: &Revision) -> Bytes {
     .into()
 }
 
-/// The members of the full answer that name the revision, up to where the content's members follow.
-pub(super) fn head(revision: &Revision) -> Bytes {
-    format!(
+/// The members of the full answer that are this RuleSet's own, up to where the content's members follow.
+pub(super) fn head(revision: &Revision, rules: &RulesText) -> Bytes {
+    let mut head = format!(
         "{{\"uuid\":\"{}\",\"timestamp\":\"{}\",",
         revision.uuid(),
         revision.timestamp
-    )
-    .into()
+    );
+    let sources: Vec<_> = rules.lines().map(|source| SourceObject::from(&source)).collect();
+    // Names can always be represented.
+    if let (false, Ok(json)) = (sources.is_empty(), serde_json::to_string(&sources)) {
+        head.push_str("\"sources\":");
+        head.push_str(&json);
+        head.push(',');
+    }
+    head.into()
 }
 
 /// The content as a JSON object of its own with a line feed, in a buffer of exactly its size.
@@ -50,15 +59,19 @@ pub(super) fn encode(content: &Content) -> Bytes {
     buffer.into()
 }
 
-/// The content of an object that [`encode`] made.
+/// The content of an answer, or of an object that [`encode`] made.
 pub(super) fn decode(object: &[u8]) -> Option<Content> {
-    let DecodedObject { rules, data_files } = serde_json::from_slice(object).ok()?;
+    let DecodedObject {
+        sources,
+        rules,
+        data_files,
+    } = serde_json::from_slice(object).ok()?;
     let data_files: Option<DataFiles> = data_files
         .into_iter()
         .map(|(name, base64)| Some((Arc::from(name), STANDARD.decode(base64).ok()?.into())))
         .collect();
     Some(Content {
-        rules: RulesText::new([Arc::from(rules)]),
+        rules: RulesText::cut(&rules, &sources.iter().map(SourceLines::from).collect::<Vec<_>>()),
         data_files: Arc::new(data_files?),
     })
 }
@@ -81,8 +94,30 @@ impl<'a> From<&'a Content> for ContentObject<'a> {
     }
 }
 
+#[derive(Serialize, Deserialize)]
+struct SourceObject {
+    name: Arc<str>,
+    lines: usize,
+}
+
+impl From<&SourceLines> for SourceObject {
+    fn from(SourceLines { name, lines }: &SourceLines) -> Self {
+        let (name, lines) = (Arc::clone(name), *lines);
+        Self { name, lines }
+    }
+}
+
+impl From<&SourceObject> for SourceLines {
+    fn from(SourceObject { name, lines }: &SourceObject) -> Self {
+        let (name, lines) = (Arc::clone(name), *lines);
+        Self { name, lines }
+    }
+}
+
 #[derive(Deserialize)]
 struct DecodedObject {
+    #[serde(default)]
+    sources: Vec<SourceObject>,
     rules: String,
     #[serde(rename = "dataFiles", default)]
     data_files: BTreeMap<String, String>,
@@ -156,6 +191,24 @@ mod tests {
             revision.uuid()
         );
         assert_eq!(latest(&revision), expected);
+    }
+
+    fn named(sources: &[(&str, &str)]) -> RulesText {
+        RulesText::named(sources.iter().map(|(name, text)| (Arc::from(*name), Arc::from(*text))))
+    }
+
+    #[test]
+    fn sources_are_said_where_they_are_known() {
+        let revision = revision(&Content::default());
+        let start = format!(
+            "{{\"uuid\":\"{}\",\"timestamp\":\"2026-05-01T10:00:00.123456789Z\",",
+            revision.uuid()
+        );
+        assert_eq!(head(&revision, &RulesText::new([Arc::from("a")])), start);
+        assert_eq!(
+            head(&revision, &named(&[("base", "a\n"), ("own.rules", "")])),
+            format!("{start}\"sources\":[{{\"name\":\"base\",\"lines\":2}},{{\"name\":\"own.rules\",\"lines\":1}}],")
+        );
     }
 
     #[test]

@@ -36,11 +36,6 @@ impl Payload {
         }
     }
 
-    /// Back to what was encoded.
-    pub(super) fn decode(&self) -> Option<Content> {
-        json::decode(&self.object)
-    }
-
     /// The object without its opening brace, to go behind the members that name the revision.
     pub(super) fn members(&self) -> Bytes {
         members(&self.object)

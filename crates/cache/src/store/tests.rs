@@ -169,6 +169,47 @@ fn recall_gives_back_what_is_served_and_nothing_else() {
 }
 
 #[test]
+fn rulesets_of_equal_content_have_their_own_names_of_sources() {
+    let (store, compressor) = Store::new();
+    let with_name = |ruleset_name: &str, name: &str, others: usize| {
+        let mut ruleset = ruleset(ruleset_name, "SecRuleEngine On", 1);
+        let empty = (0..others).map(|number| (format!("{}-{number}", "x".repeat(240)).into(), "".into()));
+        ruleset.content.rules =
+            RulesText::named(std::iter::once((name.into(), "SecRuleEngine On".into())).chain(empty));
+        ruleset.revision.digest = ruleset.content.digest();
+        ruleset
+    };
+    // More names than one block of gzip takes.
+    let [mine, yours] = [
+        with_name("mine", "my-rules", 400),
+        with_name("yours", "your-rules", 400),
+    ];
+    for ruleset in [&mine, &yours] {
+        store.apply(StoreUpdate::Upsert(ruleset.clone()));
+    }
+    compressor.run_once();
+    for (ruleset, other) in [(&mine, &yours), (&yours, &mine)] {
+        let entry = store.get(&ruleset.key).expect("held");
+        let text = String::from_utf8(joined(&entry.identity())).expect("text");
+        let [name, foreign] = [ruleset, other].map(|ruleset| &*ruleset.content.rules.names()[0]);
+        assert!(text.contains(name) && !text.contains(foreign));
+        let mut plain = String::new();
+        let gzip = joined(&entry.gzip().expect("compressed"));
+        flate2::bufread::GzDecoder::new(&gzip[..])
+            .read_to_string(&mut plain)
+            .expect("gzip");
+        assert_eq!(plain, text);
+        let recalled = store.recall(&ruleset.key, &ruleset.revision.digest).expect("held");
+        assert_eq!(recalled.content.rules.names(), ruleset.content.rules.names());
+        assert_eq!(recalled.content.rules.sources(), ruleset.content.rules.sources());
+    }
+    assert_eq!(
+        store.usage().bodies,
+        store.get(&mine.key).expect("held").payload().encoded_len()
+    );
+}
+
+#[test]
 fn who_waits_for_an_entry_learns_that_it_is_superseded() {
     let (store, _compressor) = Store::new();
     upsert(&store, "crs", "a", 1);

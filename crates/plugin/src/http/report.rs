@@ -167,6 +167,8 @@ impl Stream {
             "category": categories(matched).into_iter().next(),
             "client_ip": shown(&self.client),
             "message": rule.map(|rule| &*rule.message),
+            "rule_source": rule.map(|rule| shown(rule.file.as_bytes())),
+            "rule_line": rule.map(|rule| rule.line),
             "matched_data": data.map(|rule| shown(rule.data.as_bytes())),
         })
     }

@@ -4,7 +4,7 @@ use super::*;
 use crate::config::Config;
 use crate::host::mock::MockHost;
 use crate::load::Loading;
-use crate::poll::Content;
+use crate::poll::{Content, SourceLines};
 
 /// A stream on a host, with rules.
 struct Driver {
@@ -27,8 +27,14 @@ impl Driver {
     }
 
     fn with(rules: &str, json: &str) -> Self {
+        let source = |(name, text): (&str, &str)| SourceLines {
+            name: name.into(),
+            // The last one has an empty line after its end.
+            lines: text.lines().count() + usize::from(name != "base"),
+        };
         let content = Content {
             rules: format!("{BASE}{rules}"),
+            sources: [("base", BASE), ("own-rules", rules)].map(source).into(),
             files: Default::default(),
         };
         let loaded = Loading::new(content, None).finish(None).expect("rules");
@@ -321,7 +327,12 @@ fn operators_learn_of_a_block_in_four_ways() {
         .iter()
         .find(|(_, line)| line.contains("coraza_waf_blocked_request"))
         .expect("a block");
+    assert!(matched.1.contains("[file \"own-rules\"] [line \"1\"]"), "{}", matched.1);
     let json: serde_json::Value = serde_json::from_str(&block.1).expect("JSON");
+    assert_eq!(
+        (&json["rule_source"], &json["rule_line"]),
+        (&"own-rules".into(), &1.into())
+    );
     assert_eq!(
         (&json["request_id"], &json["rule_id"], &json["matched_data"]),
         (&"r-7".into(), &"1".into(), &"evil".into())

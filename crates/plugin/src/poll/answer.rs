@@ -5,8 +5,8 @@ use std::borrow::Cow;
 use serde::Deserialize;
 
 use super::Want;
-pub use super::body::Content;
 use super::body::{self, BodyError};
+pub use super::body::{Content, SourceLines};
 use crate::host::Pairs;
 use crate::revision::Revision;
 

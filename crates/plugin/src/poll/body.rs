@@ -45,6 +45,17 @@ pub struct Content {
     pub rules: String,
     /// What `pmFromFile` and `ipMatchFromFile` read, by name.
     pub files: BTreeMap<String, Vec<u8>>,
+    /// Whose the lines of the rules are, in order; nothing if the cache doesn't say.
+    pub sources: Vec<SourceLines>,
+}
+
+/// A RuleSource, as logs name it.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub struct SourceLines {
+    /// Its name.
+    pub name: String,
+    /// How many of the lines are its.
+    pub lines: usize,
 }
 
 #[derive(Deserialize)]
@@ -62,6 +73,8 @@ struct RulesJson<'a> {
     uuid: Cow<'a, str>,
     #[serde(borrow, default)]
     timestamp: Cow<'a, str>,
+    #[serde(default)]
+    sources: Vec<SourceLines>,
     #[serde(default)]
     rules: String,
     #[serde(borrow, default)]
@@ -99,6 +112,7 @@ pub(super) fn rules(body: &[u8], gzip: bool, max_bytes: u64) -> Result<(Revision
         Content {
             rules: json.rules,
             files,
+            sources: json.sources,
         },
     ))
 }
@@ -153,6 +167,15 @@ mod tests {
         assert_eq!((&*revision.uuid, revision.timestamp), ("u", 5));
         assert_eq!(content.rules, "SecRule ARGS \"<a>\"\n");
         assert_eq!(content.files["a.data"], [0, 1, 0xff]);
+        assert_eq!(content.sources, []);
+        let named = r#"{"uuid":"u","sources":[{"name":"base","lines":1},{"name":"own","lines":2}],"rules":"a\nb\n"}"#;
+        let (_, content_with_names) = read(named).expect("read");
+        let names: Vec<_> = content_with_names
+            .sources
+            .iter()
+            .map(|source| (&*source.name, source.lines))
+            .collect();
+        assert_eq!(names, [("base", 1), ("own", 2)]);
         assert!(
             read(r#"{"uuid":"u","rules":"x","dataFiles":null}"#)
                 .expect("read")
@@ -179,6 +202,10 @@ mod tests {
             (r#"{"uuid":1,"rules":"x"}"#, BodyError::Json),
             (r#"{"uuid":"u","rules":"x","dataFiles":[]}"#, BodyError::Json),
             (r#"{"uuid":"u","rules":"x"#, BodyError::Json),
+            (
+                r#"{"uuid":"u","rules":"x","sources":[{"name":"a","lines":-1}]}"#,
+                BodyError::Json,
+            ),
             (r#"{"uuid":"a\r\nb","rules":"x"}"#, BodyError::Uuid),
             (r#"{"uuid":"","rules":"x"}"#, BodyError::Uuid),
             (r#"{"uuid":"u"}"#, BodyError::Empty),

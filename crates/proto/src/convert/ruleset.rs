@@ -16,6 +16,24 @@ pub enum InvalidRuleSet {
     /// A field can't be.
     #[error(transparent)]
     Field(#[from] InvalidField),
+    /// There isn't one name for each source.
+    #[error("ruleset.source_names of {key} are {names}, and there are {sources} sources")]
+    SourceNames {
+        /// Whose sources.
+        key: RuleSetKey,
+        /// How many names.
+        names: usize,
+        /// How many sources.
+        sources: usize,
+    },
+    /// A source's name can't be.
+    #[error("ruleset.source_names of {key} has {name:?}, and a name has 1 to 253 of the characters -._a-zA-Z0-9")]
+    SourceName {
+        /// Whose source.
+        key: RuleSetKey,
+        /// The name, cut short.
+        name: String,
+    },
     /// A data file's name can't be.
     #[error(
         "ruleset.data_files of {key} has the name {name:?}, and a name has 1 to 253 of the characters -._a-zA-Z0-9"
@@ -64,6 +82,7 @@ impl From<&CompiledRuleSet> for v1alpha1::RuleSet {
                     content: content.clone(),
                 })
                 .collect(),
+            source_names: rules.names().iter().map(ToString::to_string).collect(),
         }
     }
 }
@@ -87,7 +106,7 @@ pub fn decode_ruleset(wire: &v1alpha1::RuleSet, interner: &impl Intern) -> Resul
     bounded("ruleset.sources", wire.sources.len(), MAX_PARTS)?;
     bounded("ruleset.data_files", wire.data_files.len(), MAX_PARTS)?;
     let content = Content {
-        rules: RulesText::new(wire.sources.iter().map(|source| interner.text(source))),
+        rules: rules(&key, wire, interner)?,
         data_files: Arc::new(data_files(&key, &wire.data_files, interner)?),
     };
     let actual = content.digest();
@@ -99,6 +118,31 @@ pub fn decode_ruleset(wire: &v1alpha1::RuleSet, interner: &impl Intern) -> Resul
         timestamp,
     };
     Ok(CompiledRuleSet { key, revision, content })
+}
+
+fn rules(key: &RuleSetKey, wire: &v1alpha1::RuleSet, interner: &impl Intern) -> Result<RulesText, InvalidRuleSet> {
+    let v1alpha1::RuleSet {
+        sources, source_names, ..
+    } = wire;
+    let texts = sources.iter().map(|source| interner.text(source));
+    if source_names.is_empty() {
+        return Ok(RulesText::new(texts));
+    }
+    if source_names.len() != sources.len() {
+        return Err(InvalidRuleSet::SourceNames {
+            key: key.clone(),
+            names: source_names.len(),
+            sources: sources.len(),
+        });
+    }
+    if let Some(name) = source_names.iter().find(|name| !is_name(name)) {
+        return Err(InvalidRuleSet::SourceName {
+            key: key.clone(),
+            name: shown(name),
+        });
+    }
+    let names = source_names.iter().map(|name| interner.text(name));
+    Ok(RulesText::named(names.zip(texts)))
 }
 
 fn data_files(

@@ -52,6 +52,26 @@ fn a_ruleset_survives_the_wire() {
 }
 
 #[test]
+fn the_names_of_sources_survive_the_wire() {
+    let mut named = ruleset(&["SecRuleEngine On", ""], &[]);
+    let pairs = [("base", "SecRuleEngine On"), ("empty", "")];
+    named.content.rules = RulesText::named(pairs.map(|(name, text)| (name.into(), text.into())));
+    let wire = v1alpha1::RuleSet::from(&named);
+    assert_eq!(wire.source_names, ["base", "empty"]);
+    let decoded = CompiledRuleSet::try_from(wire).expect("valid");
+    assert_eq!(decoded.content.rules.names(), named.content.rules.names());
+    // As a controller sends it that knows of no names.
+    assert!(
+        CompiledRuleSet::try_from(self::wire())
+            .expect("valid")
+            .content
+            .rules
+            .names()
+            .is_empty()
+    );
+}
+
+#[test]
 fn texts_and_files_are_interned() {
     let interner = Interner::default();
     let [first, second] = [wire(), wire()].map(|wire| decode_ruleset(&wire, &interner).expect("valid"));
@@ -112,6 +132,14 @@ fn each_invalid_field_is_named_with_its_value() {
         (
             |wire| wire.data_files[0].name = String::new(),
             &["data_files of default/crs", "\"\""],
+        ),
+        (
+            |wire| wire.source_names = vec!["base".into()],
+            &["source_names of default/crs are 1, and there are 2 sources"],
+        ),
+        (
+            |wire| wire.source_names = vec!["base".into(), "a\nb".into()],
+            &["source_names of default/crs", "\"a\\nb\""],
         ),
         (|wire| wire.data_files.swap(0, 1), &["\"a.data\" after \"b.data\""]),
         (

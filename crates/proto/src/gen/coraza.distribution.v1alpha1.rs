@@ -192,6 +192,9 @@ pub struct RuleSet {
     /// In the order of their names, each name once.
     #[prost(message, repeated, tag = "5")]
     pub data_files: ::prost::alloc::vec::Vec<DataFile>,
+    /// What each of the sources is called, for people: no part of the content, so not of the digest either. Empty if not known.
+    #[prost(string, repeated, tag = "6")]
+    pub source_names: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct DataFile {
