@@ -2,6 +2,7 @@
 
 mod cluster;
 mod completion;
+mod diff;
 pub(crate) mod duration;
 mod explain;
 mod generate;
@@ -14,6 +15,7 @@ use clap::{Parser, Subcommand};
 
 pub(crate) use cluster::ClusterFlags;
 pub(crate) use completion::{Completion, Shell};
+pub(crate) use diff::Diff;
 pub(crate) use explain::{Explain, Part, ResponseFlags};
 pub(crate) use generate::{Coreruleset, Generate};
 pub(crate) use lint::Lint;
@@ -47,6 +49,7 @@ pub(crate) enum Command {
     Lint(Lint),
     Explain(Explain),
     Test(Test),
+    Diff(Diff),
     /// Print the completion script of a shell.
     Completion(Completion),
 }

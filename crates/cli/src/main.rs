@@ -6,6 +6,7 @@ mod args;
 mod cluster;
 mod completion;
 mod coreruleset;
+mod diff;
 mod explain;
 mod generate;
 mod lint;
@@ -48,6 +49,7 @@ async fn run(command: Command, terminal: &mut Terminal) -> ExitCode {
         Command::Lint(args) => exit(lint::run(&args, terminal), FAILED, terminal),
         Command::Explain(args) => exit(explain::run(&args, terminal).await, FAILED, terminal),
         Command::Test(args) => exit(test::run(&args, terminal), FAILED, terminal),
+        Command::Diff(args) => exit(diff::run(&args, terminal).await, FAILED, terminal),
         Command::Completion(args) => exit(completion::write_script(args.shell, terminal.out()), FAILED, terminal),
     }
 }
