@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use kube::config::{InferConfigError, KubeConfigOptions, Kubeconfig, KubeconfigError};
+use kube::config::{InClusterError, KubeConfigOptions, Kubeconfig, KubeconfigError};
 use kube::{Client, Config};
 
 use crate::args::ClusterFlags;
@@ -54,32 +54,34 @@ async fn configuration(flags: &ClusterFlags) -> Result<Config, ClusterError> {
         cluster: flags.cluster.clone(),
         user: flags.user.clone(),
     };
-    let named = options.context.is_some() || options.cluster.is_some() || options.user.is_some();
-    match &flags.kubeconfig {
-        Some(path) => {
-            let file = Kubeconfig::read_from(path).map_err(|error| ClusterError::Kubeconfig(Box::new(error)))?;
-            Config::from_custom_kubeconfig(file, &options)
-                .await
-                .map_err(|error| ClusterError::Kubeconfig(Box::new(error)))
-        }
-        None if named => Config::from_kubeconfig(&options)
-            .await
-            .map_err(|error| ClusterError::Kubeconfig(Box::new(error))),
-        None => Config::infer()
-            .await
-            .map_err(|error| ClusterError::Infer(Box::new(error))),
+    let failed = |error| ClusterError::Kubeconfig(Box::new(error));
+    if let Some(path) = &flags.kubeconfig {
+        let file = Kubeconfig::read_from(path).map_err(failed)?;
+        return Config::from_custom_kubeconfig(file, &options).await.map_err(failed);
     }
+    match Config::from_kubeconfig(&options).await {
+        // A Pod has no kubeconfig, as a rule.
+        Err(KubeconfigError::ReadConfig(..) | KubeconfigError::FindPath) if is_pod() => {
+            Config::incluster().map_err(|error| ClusterError::Pod(Box::new(error)))
+        }
+        other => other.map_err(failed),
+    }
+}
+
+/// Whether this is a Pod, as client-go sees it.
+fn is_pod() -> bool {
+    std::env::var_os("KUBERNETES_SERVICE_HOST").is_some()
 }
 
 /// Why there is no way to the API server.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ClusterError {
     /// The kubeconfig, or what the flags name in it.
-    #[error("failed to read the kubeconfig")]
+    #[error("failed to find a cluster by the kubeconfig")]
     Kubeconfig(#[source] Box<KubeconfigError>),
-    /// Neither a kubeconfig nor a ServiceAccount.
-    #[error("failed to find a cluster: name one with --kubeconfig or KUBECONFIG")]
-    Infer(#[source] Box<InferConfigError>),
+    /// The Pod's own ServiceAccount.
+    #[error("failed to use the Pod's ServiceAccount")]
+    Pod(#[source] Box<InClusterError>),
     /// The configuration can't be used.
     #[error("failed to make a client")]
     Client(#[source] Box<kube::Error>),

@@ -34,7 +34,7 @@ fn what_cannot_be_compared_is_an_error() {
         (&["old"], "<NEW>"),
         (
             &["--kubeconfig", "absent", "old", "ruleset/shop"],
-            "Error: failed to read the kubeconfig",
+            "Error: failed to find a cluster by the kubeconfig",
         ),
     ] {
         let run = diff(arguments);

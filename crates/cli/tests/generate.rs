@@ -185,3 +185,80 @@ fn the_core_rule_set_becomes_a_ruleset_that_compiles() {
         }
     }
 }
+
+/// What a gateway that runs the generated rules does: the program asks the same engine.
+#[test]
+fn the_rules_that_are_generated_by_default_block_attacks_and_nothing_else() {
+    let Some(rules) = core_rule_set() else {
+        println!("SKIPPED: go can't download the Core Rule Set");
+        return;
+    };
+    let directory = tempfile::tempdir().expect("a directory");
+    let manifests = directory.path().join("crs.yaml");
+    std::fs::write(&manifests, generate(&rules, &[]).stdout).expect("written");
+    for (request, rule) in [
+        (&["https://shop.example/?id=1'+or+'1'='1"][..], Some(949_110)),
+        (
+            &["-d", "comment=<script>alert(1)</script>", "https://shop.example/order"],
+            Some(949_110),
+        ),
+        (
+            &["--path-as-is", "https://shop.example/../../etc/passwd"],
+            Some(949_110),
+        ),
+        (
+            &["--json", "{\"q\": \"; cat /etc/passwd\"}", "https://shop.example/"],
+            Some(949_110),
+        ),
+        // The base rules themselves: a body that can't be read.
+        (&["--json", "{", "https://shop.example/"], Some(200_002)),
+        (&["https://shop.example/products?id=1&sort=price"], None),
+        (
+            &[
+                "-d",
+                "comment=It's a nice shop, isn't it?",
+                "https://shop.example/order",
+            ],
+            None,
+        ),
+        (&["--json", "{\"name\": \"Anna\"}", "https://shop.example/"], None),
+        (
+            &["--response-body", "<html>hello</html>", "https://shop.example/"],
+            None,
+        ),
+    ] {
+        let output = Command::new(env!("CARGO_BIN_EXE_kubectl-coraza"))
+            .args(["explain", "-o", "json", "--exit-code", "-f"])
+            .arg(&manifests)
+            .args(request)
+            .output()
+            .expect("the program runs");
+        let answer: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
+        let verdict = if rule.is_some() { "blocked" } else { "passed" };
+        assert_eq!(answer["verdict"], verdict, "{request:?}: {answer:#}");
+        assert_eq!(answer["interruption"]["rule"].as_u64(), rule, "{request:?}");
+        assert_eq!(output.status.code(), Some(i32::from(rule.is_some())));
+    }
+}
+
+/// With the rules that the suite wants, its own tests of a file pass.
+#[test]
+fn the_suites_own_tests_pass_with_the_test_rule() {
+    let Some(rules) = core_rule_set() else {
+        println!("SKIPPED: go can't download the Core Rule Set");
+        return;
+    };
+    let directory = tempfile::tempdir().expect("a directory");
+    let manifests = directory.path().join("crs.yaml");
+    std::fs::write(&manifests, generate(&rules, &["--include-test-rule"]).stdout).expect("written");
+    let tests = rules.join("../../tests/REQUEST-942-APPLICATION-ATTACK-SQLI");
+    let output = Command::new(env!("CARGO_BIN_EXE_kubectl-coraza"))
+        .args(["test", "--include", "^9421[0-4]", "-f"])
+        .args([&manifests, &tests])
+        .output()
+        .expect("the program runs");
+    let out = text(&output.stdout);
+    assert!(output.status.success(), "{out}{}", text(&output.stderr));
+    let passed = out.split(' ').next().and_then(|number| number.parse::<usize>().ok());
+    assert!(passed > Some(100), "{out}");
+}

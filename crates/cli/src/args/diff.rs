@@ -14,7 +14,7 @@ use super::{ClusterFlags, OutputFlags};
   # Two folders with the rules of two releases
   kubectl coraza diff crates/cli/testdata/diff/old crates/cli/testdata/diff/new
 
-  # What applying a manifest would change
+  # What applying a manifest would change in the cluster
   kubectl coraza diff -n shop ruleset/shop deploy/samples/rules.yaml")]
 pub(crate) struct Diff {
     /// The rules before

@@ -21,10 +21,12 @@ use super::{ClusterFlags, OutputFlags};
   kubectl coraza explain -f deploy/samples/rules.yaml -A nikto https://shop.example/
 
   # A form, and the exit code of a test
-  kubectl coraza explain -f deploy/samples/rules.yaml --exit-code -d comment=hello https://shop.example/order
+  kubectl coraza explain -f deploy/samples/rules.yaml --exit-code \\
+    -d comment=hello https://shop.example/order
 
   # What the server answers
-  kubectl coraza explain -f deploy/samples/rules.yaml --response-status 500 --response-body 'SQL syntax error' https://shop.example/
+  kubectl coraza explain -f deploy/samples/rules.yaml \\
+    --response-status 500 --response-body 'SQL syntax error' https://shop.example/
 
   # The RuleSet shop of the cluster
   kubectl coraza explain -n shop --ruleset shop 'https://shop.example/?q=evil'")]

@@ -11,6 +11,13 @@ pub(crate) enum Generate {
 }
 
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  # A folder with the rules of a release
+  kubectl coraza generate coreruleset --rules-dir crates/cli/testdata/diff/new --version 4.25.0
+
+  # For the Go plugin, in a namespace, without two rules
+  kubectl coraza generate coreruleset --rules-dir crates/cli/testdata/diff/new --version v4.25.0 \\
+    -n shop --ignore-rules 1,6 --ignore-unsupported-rules wasm")]
 pub(crate) struct Coreruleset {
     /// Directory with the .conf and .data files; those below it are not read
     #[arg(long, value_name = "DIRECTORY")]

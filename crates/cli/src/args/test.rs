@@ -20,7 +20,8 @@ use super::OutputFlags;
   kubectl coraza test -f deploy/samples/rules.yaml docs/examples/tests
 
   # Those of one rule, as data
-  kubectl coraza test -f deploy/samples/rules.yaml --include '^1001-' -o json docs/examples/tests")]
+  kubectl coraza test -f deploy/samples/rules.yaml --include '^1001-' -o json \\
+    docs/examples/tests")]
 pub(crate) struct Test {
     /// Files of tests, and folders with them
     #[arg(required = true, value_name = "TESTS")]
