@@ -6,7 +6,7 @@ use std::time::Instant;
 use anyhow::{Context, Result};
 
 use crate::program::Program;
-use crate::{generate, oracle, plugin, test, workspace};
+use crate::{generate, lint, oracle, plugin, test, workspace};
 
 pub(crate) async fn run() -> Result<()> {
     let started = Instant::now();
@@ -17,6 +17,8 @@ pub(crate) async fn run() -> Result<()> {
     .await?;
     let clippy = workspace::cargo().args(["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]);
     step("lints", clippy.run()).await?;
+    step("licences and sources", lint::dependencies()).await?;
+    step("Dockerfiles", lint::dockerfiles()).await?;
     step("the engine as WebAssembly", engine_as_wasm()).await?;
     step("the plugin, twice", plugin::verify_dev()).await?;
     step("generated files", generate::run(&generate::Args { check: true })).await?;

@@ -14,10 +14,15 @@ mod conformance;
 mod demo;
 mod fuzz;
 mod generate;
+mod images;
+mod lint;
+mod oci;
 mod oracle;
 mod plugin;
 mod program;
+mod release;
 mod test;
+mod toolchain;
 mod tools;
 mod workspace;
 
@@ -62,6 +67,10 @@ enum Command {
     Fuzz(fuzz::Args),
     /// Build the plugin for Envoy and package it as an OCI image
     Plugin(plugin::Args),
+    /// Build the controller and the cache as static programs and assemble their OCI images
+    Images(images::Args),
+    /// Make all that a release is: programs, images, chart, plugin, checksums, notes
+    Release(release::Args),
     /// What CI runs: formatting, lints, generated files, tests
     Ci,
 }
@@ -103,6 +112,8 @@ async fn run(command: Command) -> Result<()> {
         Command::Oracle(args) => oracle::run(&args).await,
         Command::Fuzz(args) => fuzz::run(&args).await,
         Command::Plugin(args) => plugin::run(&args).await,
+        Command::Images(args) => images::run(&args).await,
+        Command::Release(args) => release::run(&args).await,
         Command::Ci => ci::run().await,
     }
 }

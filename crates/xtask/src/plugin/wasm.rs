@@ -6,13 +6,10 @@ use anyhow::{Context, Result};
 
 use crate::program::Program;
 use crate::tools::debian;
-use crate::workspace;
+use crate::{toolchain, workspace};
 
 /// WASI preview 1 for std's sake; what Envoy offers is proxy-wasm.
 const TARGET: &str = "wasm32-wasip1";
-
-/// How long rustup may take: it waits for a network that isn't there for much longer.
-const RUSTUP_SECONDS: &str = "120";
 
 /// Which module.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -92,9 +89,9 @@ async fn copy_sources(to: &Path) -> Result<()> {
 }
 
 async fn build_in(checkout: &Checkout, kind: Kind) -> Result<PathBuf> {
-    let (program, target_dir) = match target().await {
+    let (program, target_dir) = match toolchain::target(TARGET).await {
         Ok(()) => {
-            let flags = remapped(&checkout.root, &[]);
+            let flags = toolchain::remapped(&checkout.root, &[]);
             let program = workspace::cargo().env("CARGO_TARGET_WASM32_WASIP1_RUSTFLAGS", flags);
             (program, checkout.target_dir.clone())
         }
@@ -123,41 +120,6 @@ async fn build_in(checkout: &Checkout, kind: Kind) -> Result<PathBuf> {
     Ok(target_dir.join(TARGET).join(kind.profile()).join("coraza_plugin.wasm"))
 }
 
-/// Paths of this machine and user, which would be in the messages of panics, as they are nowhere: the same sources make the same bytes.
-fn remapped(root: &Path, others: &[(&Path, &str)]) -> String {
-    let home = std::env::var_os("CARGO_HOME").map_or_else(
-        || std::env::home_dir().unwrap_or_default().join(".cargo"),
-        PathBuf::from,
-    );
-    let mut flags = format!(
-        "--remap-path-prefix={}=/coraza --remap-path-prefix={}=/cargo",
-        root.display(),
-        home.display()
-    );
-    for (path, name) in others {
-        flags.push_str(&format!(" --remap-path-prefix={}={name}", path.display()));
-    }
-    flags
-}
-
-/// Sees to it that the toolchain has the target.
-async fn target() -> Result<()> {
-    let installed = Program::new("rustup")
-        .args(["target", "list", "--installed"])
-        .stdout()
-        .await?;
-    if installed.lines().any(|target| target == TARGET) {
-        eprintln!("{TARGET}: rustup's");
-        return Ok(());
-    }
-    eprintln!("{TARGET}: adding it with rustup (seconds)");
-    Program::new("timeout")
-        .args([RUSTUP_SECONDS, "rustup", "target", "add", TARGET])
-        .stdout()
-        .await?;
-    Ok(())
-}
-
 /// Debian's cargo for browsers, unpacked beside the system, with what it takes to build std.
 async fn debian_cargo(checkout: &Path) -> Result<Program> {
     let root = debian::web_toolchain().await?;
@@ -170,7 +132,7 @@ async fn debian_cargo(checkout: &Path) -> Result<Program> {
     let flags = format!(
         "-C link-self-contained=no -L native={} {}",
         root.join("usr/lib/wasm32-wasi").display(),
-        remapped(checkout, &[(&root, "/rustc-web")])
+        toolchain::remapped(checkout, &[(&root, "/rustc-web")])
     );
     let program = Program::new(root.join("usr/bin/cargo"));
     Ok(program

@@ -94,3 +94,58 @@ async fn edition() -> Result<String> {
         .context("peers and registry come from Debian's packages")?;
     Ok(version.trim().replace('/', "-"))
 }
+
+/// What makes a machine a node, beside Kubernetes' own programs.
+pub(crate) struct NodeTools {
+    root: PathBuf,
+}
+
+/// containerd, runc, the plugins for Pods' networks, and nftables.
+pub(crate) async fn node() -> Result<NodeTools> {
+    let packages = [
+        "containerd",
+        "runc",
+        "containernetworking-plugins",
+        "nftables",
+        "libnftables1",
+        "libnftnl11",
+        "libmnl0",
+        "libjansson4",
+        "libedit2",
+        "libxtables12",
+        "libseccomp2",
+    ];
+    Ok(NodeTools {
+        root: unpacked("debian-node", &packages).await?,
+    })
+}
+
+impl NodeTools {
+    /// One of its programs.
+    pub(crate) fn program(&self, name: &str) -> Program {
+        self.with_path(Program::new(self.root.join("usr/bin").join(name)))
+    }
+
+    /// A program that finds the others, and the libraries that they need.
+    pub(crate) fn with_path(&self, program: Program) -> Program {
+        let path = std::env::var("PATH").unwrap_or_default();
+        let (bin, sbin) = (self.root.join("usr/bin"), self.root.join("usr/sbin"));
+        program
+            .env("PATH", format!("{}:{}:{path}", bin.display(), sbin.display()))
+            .env("LD_LIBRARY_PATH", self.root.join("usr/lib/x86_64-linux-gnu"))
+    }
+
+    /// nftables' program with what it needs, as one word: tests filter packets with it.
+    pub(crate) fn nft(&self) -> PathBuf {
+        self.root.join("usr/sbin/nft")
+    }
+
+    pub(crate) fn runc(&self) -> PathBuf {
+        self.root.join("usr/sbin/runc")
+    }
+
+    /// The folder with plugins for Pods' networks.
+    pub(crate) fn cni(&self) -> PathBuf {
+        self.root.join("usr/lib/cni")
+    }
+}

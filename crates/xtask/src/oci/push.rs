@@ -5,7 +5,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result, bail};
 
-use super::oci::{Blob, Image};
+use super::{Blob, Tagged};
 use crate::program::Program;
 
 /// `registry/repository:tag`.
@@ -42,32 +42,43 @@ impl<'a> Reference<'a> {
     }
 }
 
-pub(super) async fn push(image: &Image, reference: &str) -> Result<()> {
+/// Pushes an image, or those for several machines, and has the reference's tag stand for it.
+pub(crate) async fn push(tagged: &Tagged, reference: &str) -> Result<()> {
     let reference = Reference::parse(reference)?;
     let folder = tempfile::tempdir()?;
-    for blob in [&image.config, &image.layer] {
-        upload(&reference, blob, folder.path())
-            .await
-            .with_context(|| format!("failed to push {}", blob.digest()))?;
+    for image in &tagged.images {
+        for blob in [&image.config, &image.layer] {
+            upload(&reference, blob, folder.path())
+                .await
+                .with_context(|| format!("failed to push {}", blob.digest()))?;
+        }
+        name(&reference, &image.manifest, &image.manifest.digest(), folder.path()).await?;
     }
-    let file = folder.path().join("manifest");
-    std::fs::write(&file, &image.manifest.bytes)?;
-    let kind = format!("content-type: {}", image.manifest.media_type);
-    let url = format!("{}/manifests/{}", reference.base(), reference.tag);
-    curl()
-        .args(["--request", "PUT", "--header", &kind, "--data-binary"])
-        .arg(at(&file))
-        .arg(&url)
-        .stdout()
-        .await?;
+    let top = tagged.top().context("there is no image to push")?;
+    name(&reference, top, reference.tag, folder.path()).await?;
     println!(
         "pushed    {}/{}:{} as {}",
         reference.registry,
         reference.repository,
         reference.tag,
-        image.digest()
+        tagged.digest()
     );
     Ok(())
+}
+
+/// Gives a manifest or an index its name in the repository: a tag, or its digest.
+async fn name(reference: &Reference<'_>, manifest: &Blob, name: &str, folder: &Path) -> Result<()> {
+    let file = folder.join("manifest");
+    std::fs::write(&file, &manifest.bytes)?;
+    let kind = format!("content-type: {}", manifest.media_type);
+    let url = format!("{}/manifests/{name}", reference.base());
+    curl()
+        .args(["--request", "PUT", "--header", &kind, "--data-binary"])
+        .arg(at(&file))
+        .arg(&url)
+        .stdout()
+        .await
+        .map(drop)
 }
 
 async fn upload(reference: &Reference<'_>, blob: &Blob, folder: &Path) -> Result<()> {
