@@ -1,6 +1,7 @@
 //! `cargo xtask cluster`: etcd, an API server and a controller manager as plain processes on loopback, for the tests, the demo and a developer's hands.
 //!
-//! With Istio it is in a network namespace of its own instead, with istiod, and Gateways get a proxy each (`cluster gateway`).
+//! With Istio it is in a network namespace of its own instead, with istiod, and Gateways get a proxy each (`cluster gateway`). With nodes it is in one,
+//! too, with a scheduler, DNS, and two nodes that run Pods.
 //!
 //! One process, the supervisor (`cluster run`), owns the others and ends them; it is asked over a Unix socket to end, or to take the API server away and back.
 
@@ -10,12 +11,15 @@ mod gateway;
 mod istio;
 mod kubectl;
 pub(crate) mod network;
+mod node;
+pub(crate) mod nodes;
 mod pki;
 pub(crate) mod port;
 mod services;
 mod state;
 mod supervisor;
 
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -38,11 +42,41 @@ pub(crate) struct Args {
     /// The cluster's folder: keys, logs, data and state
     #[arg(long, global = true, value_name = "FOLDER")]
     dir: Option<PathBuf>,
+    #[command(flatten)]
+    parts: Parts,
+    #[command(subcommand)]
+    action: Action,
+}
+
+/// What a cluster has beside the API server.
+#[derive(Debug, Default, Clone, clap::Args)]
+pub(crate) struct Parts {
     /// With istiod and the CRDs of Istio and of the Gateway API, in a network namespace of its own
     #[arg(long, global = true)]
     istio: bool,
-    #[command(subcommand)]
-    action: Action,
+    /// With two nodes that run Pods, in namespaces of their own
+    #[arg(long, global = true, conflicts_with = "istio")]
+    nodes: bool,
+    /// Archives of images for the nodes, which reach no registry
+    #[arg(long, global = true, value_name = "FILE", requires = "nodes")]
+    image: Vec<PathBuf>,
+}
+
+impl Parts {
+    /// Whether it is in a network of its own.
+    fn isolated(&self) -> bool {
+        self.istio || self.nodes
+    }
+
+    fn flags(&self) -> Vec<OsString> {
+        let parts = [("--istio", self.istio), ("--nodes", self.nodes)];
+        let flags = parts.into_iter().filter(|(_, wanted)| *wanted);
+        let mut flags: Vec<OsString> = flags.map(|(flag, _)| flag.into()).collect();
+        for image in &self.image {
+            flags.extend(["--image".into(), image.into()]);
+        }
+        flags
+    }
 }
 
 #[derive(Subcommand)]
@@ -60,15 +94,19 @@ enum Action {
     },
     /// Run a Gateway's proxy, Envoy under pilot-agent, in a running cluster with Istio, until Ctrl-C
     Gateway(gateway::Args),
+    /// What a node's namespaces run; `start --nodes` makes them
+    #[command(hide = true)]
+    Node(node::Args),
 }
 
 pub(crate) async fn run(args: Args) -> Result<()> {
     let dir = args.dir.unwrap_or_else(|| workspace::work_dir().join("cluster"));
     match args.action {
-        Action::Start => start(&dir, if args.istio { Place::Isolated } else { Place::Loopback }).await,
+        Action::Start => start(&dir, &args.parts).await,
         Action::Stop => stop(&dir).await,
-        Action::Run => supervisor::run(&dir, args.istio).await,
+        Action::Run => supervisor::run(&dir, &args.parts).await,
         Action::Gateway(args) => gateway::run(&state::read(&dir)?, &args).await,
+        Action::Node(args) => node::run(&dir, &args).await,
         Action::Apiserver { action } => control::ask(&state::read(&dir)?.control, Request::ApiServer(action)).await,
     }
 }
@@ -84,6 +122,15 @@ pub(crate) enum Place {
     Here,
 }
 
+impl Place {
+    fn parts(self) -> Parts {
+        Parts {
+            istio: self != Self::Loopback,
+            ..Parts::default()
+        }
+    }
+}
+
 /// A cluster that ends with its handle, or with us.
 pub(crate) struct Cluster {
     pub(crate) state: State,
@@ -93,15 +140,26 @@ pub(crate) struct Cluster {
 impl Cluster {
     /// Starts one in `dir`, whose earlier contents are lost, that ends with its handle.
     pub(crate) async fn start(dir: &Path, place: Place) -> Result<Self> {
-        Self::start_until(End::Terminate, dir, place).await
+        Self::start_until(End::Terminate, dir, &place.parts(), place == Place::Here).await
+    }
+
+    /// Starts one with real nodes, which have these images.
+    pub(crate) async fn start_with_nodes(dir: &Path, image: Vec<PathBuf>) -> Result<Self> {
+        let parts = Parts {
+            nodes: true,
+            image,
+            ..Parts::default()
+        };
+        Self::start_until(End::Terminate, dir, &parts, false).await
     }
 
     /// Starts one that may be [left running](Self::detach).
     pub(crate) async fn start_detachable(dir: &Path, place: Place) -> Result<Self> {
-        Self::start_until(End::TerminateUnlessDetached, dir, place).await
+        Self::start_until(End::TerminateUnlessDetached, dir, &place.parts(), place == Place::Here).await
     }
 
-    async fn start_until(end: End, dir: &Path, place: Place) -> Result<Self> {
+    /// `here` is to use the network namespace that we are in, if it needs one.
+    async fn start_until(end: End, dir: &Path, parts: &Parts, here: bool) -> Result<Self> {
         if let Ok(state) = state::read(dir)
             && state.alive()
         {
@@ -112,19 +170,23 @@ impl Cluster {
         }
         // Its tools are provided here, where progress is seen; the supervisor's output goes to a file.
         crate::tools::cluster().await?;
-        let istio = place != Place::Loopback;
-        if istio {
+        if parts.istio {
             network::preflight().await?;
             crate::tools::istio::provide().await?;
             crate::tools::envoy::provide().await?;
         }
+        if parts.nodes {
+            nodes::preflight().await?;
+            crate::tools::coredns().await?;
+        }
         prepare(dir)?;
-        let supervisor = match place {
-            Place::Isolated => network::isolated(end).arg(this_program()),
-            Place::Loopback | Place::Here => Program::ended_by(end, this_program()),
+        let supervisor = if parts.isolated() && !here {
+            network::isolated(end).arg(this_program())
+        } else {
+            Program::ended_by(end, this_program())
         };
         let supervisor = supervisor.args(["cluster", "run", "--dir"]).arg(dir);
-        let supervisor = supervisor.args(istio.then_some("--istio"));
+        let supervisor = supervisor.args(parts.flags());
         let mut supervisor = supervisor.start_logged(&supervisor_log(dir))?;
         let state = tokio::time::timeout(START_PATIENCE, started(dir, &mut supervisor)).await;
         let state = state.with_context(|| {
@@ -186,11 +248,12 @@ fn supervisor_log(dir: &Path) -> PathBuf {
     dir.join("supervisor.log")
 }
 
-async fn start(dir: &Path, place: Place) -> Result<()> {
-    let cluster = Cluster::start_detachable(&std::path::absolute(dir)?, place).await?;
+async fn start(dir: &Path, parts: &Parts) -> Result<()> {
+    let dir = std::path::absolute(dir)?;
+    let cluster = Cluster::start_until(End::TerminateUnlessDetached, &dir, parts, false).await?;
     let state = cluster.detach();
-    if let Some(istio) = &state.istio {
-        println!("nsenter --net={} -- bash", istio.namespace.display());
+    if let Some(network) = state.network() {
+        println!("nsenter --net={} -- bash", network.display());
     }
     println!("export KUBECONFIG={}", state.kubeconfig.display());
     println!("{} get namespaces", state.kubectl.display());

@@ -17,9 +17,9 @@ use anyhow::{Context, Result, bail};
 
 use self::counts::Counts;
 use self::suite::{Runner, Selection, Suite};
-use crate::cluster::{Cluster, Place, network};
+use crate::cluster::{Cluster, Place, network, nodes};
 use crate::workspace::{self, Build, Tests};
-use crate::{plugin, tools};
+use crate::{images, plugin, tools};
 
 /// The longest that a suite may take; the slowest takes a tenth of it.
 const SUITE_PATIENCE: Duration = Duration::from_secs(15 * 60);
@@ -86,7 +86,10 @@ pub(crate) async fn run(args: &Args) -> Result<()> {
             Ok(ground) => ground,
             Err(Unprepared::Impossible(reason)) => {
                 eprintln!("SKIPPED: {}: {reason}", suite::names(group));
-                let skipped = group.iter().map(|suite| (suite, Counts::skipped_whole(reason.clone())));
+                let unavoidable = first.runner == Runner::Nodes;
+                let skipped = group
+                    .iter()
+                    .map(|suite| (suite, Counts::skipped_whole(reason.clone(), unavoidable)));
                 results.extend(skipped);
                 continue;
             }
@@ -127,6 +130,11 @@ enum Ground {
     Cluster(Box<Cluster>),
 }
 
+/// Says that a kind of ground can't be had here, and why, in a line.
+fn impossible(error: &anyhow::Error) -> Unprepared {
+    Unprepared::Impossible(format!("{error:#}").replace('\n', " "))
+}
+
 /// Why there is no ground.
 enum Unprepared {
     /// It can't be made on this machine, whatever is installed.
@@ -141,9 +149,15 @@ impl Ground {
             Runner::Plain | Runner::Documentation => return Ok(Self::Nothing),
             Runner::Cluster => Cluster::start(&workspace::work_dir().join("test-cluster"), Place::Loopback).await,
             Runner::Istio => {
-                let possible = network::preflight().await;
-                possible.map_err(|error| Unprepared::Impossible(format!("{error:#}").replace('\n', " ")))?;
+                network::preflight().await.map_err(|error| impossible(&error))?;
                 Cluster::start(&workspace::work_dir().join("test-istio"), Place::Isolated).await
+            }
+            Runner::Nodes => {
+                nodes::preflight().await.map_err(|error| impossible(&error))?;
+                let dev = images::make(images::Profile::Dev, &[images::Platform::Amd64]).await;
+                dev.map_err(Unprepared::Failed)?;
+                let archives = images::Name::ALL.map(images::Name::archive).to_vec();
+                Cluster::start_with_nodes(&workspace::work_dir().join("test-nodes"), archives).await
             }
         };
         Ok(Self::Cluster(Box::new(cluster.map_err(Unprepared::Failed)?)))
@@ -158,7 +172,7 @@ impl Ground {
 
     /// The network namespace that its suites have to run in, if that isn't ours.
     fn namespace(&self) -> Option<&Path> {
-        Some(&self.cluster()?.state.istio.as_ref()?.namespace)
+        self.cluster()?.state.network()
     }
 }
 
@@ -193,6 +207,10 @@ async fn environment(build: &Build, ground: &Ground, logs: &Path) -> Result<BTre
     ]);
     if cluster.state.istio.is_some() {
         environment.insert("CORAZA_E2E_REGISTRY", tools::debian::registry().await?.into());
+    }
+    if cluster.state.nodes.is_some() {
+        let tools = tools::debian::node().await?;
+        environment.insert("CORAZA_E2E_NFT", tools.nft().into());
     }
     Ok(environment)
 }

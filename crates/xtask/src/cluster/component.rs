@@ -32,6 +32,8 @@ pub(super) const AUDIT_POLICY: &str = r#"{
 pub(crate) struct Ports {
     /// Whether it is on a node of its own, with a Pod network.
     pub(crate) node: bool,
+    /// Whether it has real nodes, with kubelets.
+    pub(crate) kubelets: bool,
     pub(crate) etcd: u16,
     pub(crate) etcd_peer: u16,
     pub(crate) apiserver: u16,
@@ -111,11 +113,33 @@ pub(crate) fn apiserver(dir: &Path, pki: &Pki, ports: &Ports) -> Vec<String> {
         "--authorization-mode=Node,RBAC".to_owned(),
         format!("--service-cluster-ip-range={}", network::SERVICES),
     ]);
+    if ports.kubelets {
+        arguments.extend([
+            "--allow-privileged=true".to_owned(),
+            "--enable-admission-plugins=NodeRestriction".to_owned(),
+            format!("--kubelet-certificate-authority={}", pki.path("ca.crt").display()),
+            format!(
+                "--kubelet-client-certificate={}",
+                pki.path("kubelet-client.crt").display()
+            ),
+            format!("--kubelet-client-key={}", pki.path("kubelet-client.key").display()),
+            "--kubelet-preferred-address-types=InternalIP".to_owned(),
+            // Pods of a node that is gone are made elsewhere within seconds.
+            "--default-not-ready-toleration-seconds=5".to_owned(),
+            "--default-unreachable-toleration-seconds=5".to_owned(),
+        ]);
+    }
     arguments
 }
 
 pub(crate) fn controller_manager(pki: &Pki, ports: &Ports) -> Vec<String> {
-    vec![
+    let nodes = if ports.kubelets {
+        ["--node-monitor-period=1s", "--node-monitor-grace-period=10s"].as_slice()
+    } else {
+        // There is no kubelet: these would evict and delete what a test makes look like Pods and Nodes.
+        &["--controllers=*,-node-lifecycle-controller,-taint-eviction-controller,-pod-garbage-collector-controller"]
+    };
+    let mut arguments = vec![
         format!("--kubeconfig={}", pki.kubeconfig("controller-manager").display()),
         "--bind-address=127.0.0.1".to_owned(),
         format!("--secure-port={}", ports.controller_manager),
@@ -126,11 +150,10 @@ pub(crate) fn controller_manager(pki: &Pki, ports: &Ports) -> Vec<String> {
             pki.path("service-accounts.key").display()
         ),
         format!("--root-ca-file={}", pki.path("ca.crt").display()),
-        // There is no kubelet: these would evict and delete what a test makes look like Pods and Nodes.
-        "--controllers=*,-node-lifecycle-controller,-taint-eviction-controller,-pod-garbage-collector-controller"
-            .to_owned(),
         // At the default rate it needs 6 s more to start.
         "--kube-api-qps=500".to_owned(),
         "--kube-api-burst=1000".to_owned(),
-    ]
+    ];
+    arguments.extend(nodes.iter().map(|&argument| argument.to_owned()));
+    arguments
 }

@@ -1,9 +1,10 @@
 //! What a supervisor can be asked over its Unix socket: one line each way.
 //!
-//! `stop`, `apiserver stop`, `apiserver kill` or `apiserver start`; the answer is `ok` once it is done, or `error: ` and what went wrong.
+//! `stop`, `apiserver stop`, `apiserver kill` or `apiserver start`, and with nodes `node n1 kill` or `node n1 start`; the answer is `ok` once it is done, or `error: ` and what went wrong.
 
 use std::path::Path;
 
+use super::nodes;
 use anyhow::{Context, Result, bail};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::UnixStream;
@@ -22,12 +23,22 @@ pub(crate) enum ApiServer {
     Start,
 }
 
+/// What to do with a node.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Power {
+    /// Cut it.
+    Kill,
+    /// Start the node again, with nothing on its disk, and wait until it is Ready.
+    Start,
+}
+
 /// A request to a supervisor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Request {
     /// End everything.
     Stop,
     ApiServer(ApiServer),
+    Node(nodes::Name, Power),
 }
 
 impl Request {
@@ -37,6 +48,10 @@ impl Request {
             Self::ApiServer(ApiServer::Stop) => "apiserver stop",
             Self::ApiServer(ApiServer::Kill) => "apiserver kill",
             Self::ApiServer(ApiServer::Start) => "apiserver start",
+            Self::Node(nodes::Name::N1, Power::Kill) => "node n1 kill",
+            Self::Node(nodes::Name::N1, Power::Start) => "node n1 start",
+            Self::Node(nodes::Name::N2, Power::Kill) => "node n2 kill",
+            Self::Node(nodes::Name::N2, Power::Start) => "node n2 start",
         }
     }
 
@@ -47,7 +62,10 @@ impl Request {
             Self::ApiServer(ApiServer::Kill),
             Self::ApiServer(ApiServer::Start),
         ];
-        all.into_iter().find(|request| request.line() == line)
+        let nodes = nodes::Name::ALL
+            .into_iter()
+            .flat_map(|name| [Self::Node(name, Power::Kill), Self::Node(name, Power::Start)]);
+        all.into_iter().chain(nodes).find(|request| request.line() == line)
     }
 }
 
@@ -89,7 +107,14 @@ mod tests {
 
     #[test]
     fn every_request_reads_back() {
-        for line in ["stop", "apiserver stop", "apiserver kill", "apiserver start"] {
+        for line in [
+            "stop",
+            "apiserver stop",
+            "apiserver kill",
+            "apiserver start",
+            "node n2 kill",
+            "node n1 start",
+        ] {
             assert_eq!(Request::parse(line).map(Request::line), Some(line));
         }
         assert_eq!(Request::parse("apiserver"), None);

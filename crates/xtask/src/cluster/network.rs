@@ -61,8 +61,9 @@ pub(super) fn is_here(namespace: &Path) -> bool {
     ours.ok().zip(theirs.ok()).is_some_and(|(ours, theirs)| ours == theirs)
 }
 
-/// Makes the namespace that we are in a node. Refuses one that is used, such as the machine's own.
-pub(super) async fn make_node() -> Result<()> {
+/// Makes the namespace that we are in a node. Refuses one that is used, such as the machine's own. The addresses of Services are its own unless real
+/// nodes have them.
+pub(super) async fn make_node(services: bool) -> Result<()> {
     let loopback = Program::new("ip").args(["link", "show", "lo"]).stdout().await?;
     ensure!(
         !loopback.contains(",UP"),
@@ -70,7 +71,9 @@ pub(super) async fn make_node() -> Result<()> {
     );
     ip(&["link", "set", "lo", "up"]).await?;
     ip(&["address", "add", &format!("{KUBERNETES}/32"), "dev", "lo"]).await?;
-    ip(&["route", "add", "local", SERVICES, "dev", "lo"]).await?;
+    if services {
+        ip(&["route", "add", "local", SERVICES, "dev", "lo"]).await?;
+    }
     ip(&["link", "add", BRIDGE, "type", "bridge"]).await?;
     ip(&["address", "add", &format!("{NODE}/{PREFIX}"), "dev", BRIDGE]).await?;
     ip(&["link", "set", BRIDGE, "up"]).await
@@ -126,7 +129,8 @@ impl PodNetwork {
     }
 }
 
-async fn ip(args: &[&str]) -> Result<()> {
+/// Runs `ip` where we are.
+pub(super) async fn ip(args: &[&str]) -> Result<()> {
     Program::new("ip").args(args).stdout().await.map(drop)
 }
 

@@ -11,7 +11,7 @@ use rcgen::{
     KeyUsagePurpose,
 };
 
-use super::network;
+use super::{network, nodes};
 
 /// The user names that `deploy/rbac` gives rights to: ServiceAccounts, here with certificates instead of tokens.
 const CONTROLLER: &str = "system:serviceaccount:coraza-system:coraza-controller";
@@ -31,8 +31,8 @@ struct User<'a> {
 }
 
 impl Pki {
-    /// Makes all of it for an API server at `server`.
-    pub(crate) fn create(dir: &Path, server: &str) -> Result<Self> {
+    /// Makes all of it for an API server at `server`, and for these nodes, if there are any.
+    pub(crate) fn create(dir: &Path, server: &str, nodes: &[nodes::Name]) -> Result<Self> {
         let pki = Self {
             dir: dir.to_owned(),
             server: server.to_owned(),
@@ -64,6 +64,9 @@ impl Pki {
         ] {
             pki.issue_client(&authority, &user)?;
         }
+        if !nodes.is_empty() {
+            pki.issue_for_nodes(&authority, nodes)?;
+        }
         // RSA, since its signatures are in a JWT as they are made; those of ECDSA would have to be taken apart.
         let service_accounts = KeyPair::generate_for(&rcgen::PKCS_RSA_SHA256)?;
         pki.write("service-accounts.key", &service_accounts.serialize_pem())?;
@@ -77,7 +80,35 @@ impl Pki {
 
     /// The kubeconfig of a user: `admin`, `controller-manager`, `coraza-controller` or `coraza-cache`.
     pub(crate) fn kubeconfig(&self, user: &str) -> PathBuf {
-        self.path(&format!("{user}.kubeconfig"))
+        Self::kubeconfig_in(&self.dir, user)
+    }
+
+    /// The same, of a cluster that somebody else has made in a folder.
+    pub(crate) fn kubeconfig_in(dir: &Path, user: &str) -> PathBuf {
+        dir.join(format!("{user}.kubeconfig"))
+    }
+
+    /// What a cluster with kubelets has besides. Nodes call the API server where Pods do.
+    fn issue_for_nodes(&self, authority: &CertifiedIssuer<'_, KeyPair>, nodes: &[nodes::Name]) -> Result<()> {
+        let user = |file: &str, name: &str, group: &str| self.issue_client(authority, &User { file, name, group });
+        user("kubelet-client", "kube-apiserver-kubelet-client", "system:masters")?;
+        user("kube-scheduler", "system:kube-scheduler", "system:authenticated")?;
+        let on_nodes = Self {
+            dir: self.dir.clone(),
+            server: format!("https://{}", network::NODE),
+        };
+        let user = |file: &str, name: &str, group: &str| on_nodes.issue_client(authority, &User { file, name, group });
+        user("kube-proxy", "system:kube-proxy", "system:authenticated")?;
+        for node in nodes {
+            let kubelet = format!("system:node:{}", node.text());
+            user(node.text(), &kubelet, "system:nodes")?;
+            let names = vec![node.text().to_owned(), node.address().to_string()];
+            let mut params = CertificateParams::new(names)?;
+            params.distinguished_name.push(DnType::CommonName, node.text());
+            params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+            self.issue(authority, &format!("{}-serving", node.text()), params)?;
+        }
+        Ok(())
     }
 
     fn issue_server(&self, authority: &CertifiedIssuer<'_, KeyPair>) -> Result<()> {

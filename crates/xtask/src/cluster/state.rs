@@ -38,6 +38,8 @@ pub(crate) struct State {
     pub(crate) control: PathBuf,
     /// With Istio only.
     pub(crate) istio: Option<Istio>,
+    /// With real nodes only.
+    pub(crate) nodes: Option<Nodes>,
     /// The supervisor first.
     pub(crate) processes: Vec<Process>,
 }
@@ -51,6 +53,26 @@ pub(crate) struct Istio {
     pub(crate) node: Ipv4Addr,
     /// Of istiod's debug pages, on the node's loopback.
     pub(crate) debug_port: u16,
+}
+
+/// Where a cluster with real nodes is: in a network of its own, from which nodes, Pods and Services are reached.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Nodes {
+    /// The network namespace of the API server: programs that talk to the cluster have to be in it.
+    pub(crate) namespace: PathBuf,
+    /// Those that run.
+    pub(crate) nodes: Vec<Node>,
+}
+
+/// A real node.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Node {
+    pub(crate) name: String,
+    pub(crate) address: Ipv4Addr,
+    /// Its network namespace, where packets of its Pods can be filtered.
+    pub(crate) namespace: PathBuf,
+    /// The cgroup, in each hierarchy, below which its Pods are.
+    pub(crate) cgroup: String,
 }
 
 /// A process, with its command line: process ids are used again.
@@ -102,6 +124,12 @@ fn command_line(pid: u32) -> Option<Vec<String>> {
 }
 
 impl State {
+    /// The network namespace that a cluster is in, if that isn't everybody's.
+    pub(crate) fn network(&self) -> Option<&Path> {
+        let nodes = self.nodes.as_ref().map(|nodes| nodes.namespace.as_path());
+        nodes.or(self.istio.as_ref().map(|istio| istio.namespace.as_path()))
+    }
+
     /// Whether its supervisor lives.
     pub(crate) fn alive(&self) -> bool {
         self.processes.first().is_some_and(Process::alive)

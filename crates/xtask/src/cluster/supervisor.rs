@@ -7,12 +7,13 @@ use anyhow::{Context, Result, bail};
 use tokio::net::{TcpStream, UnixListener};
 
 use super::component::{self, Ports};
-use super::control::{self, ApiServer, Request};
+use super::control::{self, ApiServer, Power, Request};
 use super::kubectl::Kubectl;
+use super::nodes::{self, Nodes};
 use super::pki::Pki;
 use super::services::Services;
 use super::state::{self, Istio, Process, State};
-use super::{istio, network, port};
+use super::{Parts, istio, network, port};
 use crate::program::{Program, Running};
 use crate::tools::{self, ClusterTools};
 
@@ -30,15 +31,15 @@ const NOT_RUNNING: &str = "the API server doesn't run";
 /// How often it is asked.
 const POLL: Duration = Duration::from_millis(100);
 
-/// `cluster run`: a cluster in `dir`, with Istio or without, until it is told to stop, by a request or by a signal (which drops this future, and with it every process).
-pub(crate) async fn run(dir: &Path, istio: bool) -> Result<()> {
+/// `cluster run`: a cluster in `dir`, with Istio, with nodes or with neither, until it is told to stop, by a request or by a signal (which drops this future, and with it every process).
+pub(crate) async fn run(dir: &Path, parts: &Parts) -> Result<()> {
     let dir = std::path::absolute(dir)?;
     super::prepare(&dir)?;
     let _announcement = Announcement(&dir);
-    if istio {
-        network::make_node().await?;
+    if parts.isolated() {
+        network::make_node(!parts.nodes).await?;
     }
-    Supervisor::start(&dir, istio).await?.serve().await
+    Supervisor::start(&dir, parts).await?.serve().await
 }
 
 /// The state file, which goes when the cluster does, however that ends.
@@ -57,6 +58,7 @@ struct Supervisor {
     pki: Pki,
     // Ended in this order when dropped: each before what it needs.
     services: Option<Services>,
+    nodes: Option<Nodes>,
     istiod: Option<Running>,
     controller_manager: Option<Running>,
     apiserver: Option<Running>,
@@ -64,19 +66,20 @@ struct Supervisor {
 }
 
 impl Supervisor {
-    async fn start(dir: &Path, istio: bool) -> Result<Self> {
+    async fn start(dir: &Path, parts: &Parts) -> Result<Self> {
         let started = Instant::now();
         let tools = tools::cluster().await?;
         let [etcd, etcd_peer, apiserver, controller_manager] = port::free()?;
-        let apiserver = if istio { HTTPS } else { apiserver };
+        let apiserver = if parts.isolated() { HTTPS } else { apiserver };
         let ports = Ports {
-            node: istio,
+            node: parts.isolated(),
+            kubelets: parts.nodes,
             etcd,
             etcd_peer,
             apiserver,
             controller_manager,
         };
-        let pki = Pki::create(dir, &ports.server())?;
+        let pki = Pki::create(dir, &ports.server(), if parts.nodes { &nodes::Name::ALL } else { &[] })?;
         std::fs::write(component::audit_policy(dir), component::AUDIT_POLICY)?;
         let etcd = Program::new(&tools.etcd)
             .args(component::etcd(dir, &ports))
@@ -87,6 +90,7 @@ impl Supervisor {
             ports,
             pki,
             services: None,
+            nodes: None,
             istiod: None,
             controller_manager: None,
             apiserver: None,
@@ -99,9 +103,14 @@ impl Supervisor {
             cluster.ports.server(),
             started.elapsed()
         );
-        if istio {
+        if parts.istio {
             cluster.start_istiod().await?;
             eprintln!("istiod ready after {:.1?}", started.elapsed());
+        }
+        if parts.nodes {
+            let kubectl = Kubectl::of(&cluster.tools, &cluster.pki);
+            cluster.nodes = Some(Nodes::start(dir, &cluster.tools, &kubectl, &parts.image).await?);
+            eprintln!("nodes Ready after {:.1?}", started.elapsed());
         }
         Ok(cluster)
     }
@@ -184,6 +193,10 @@ impl Supervisor {
                             let outcome = self.api_server(action).await;
                             control::answer(&mut stream, &outcome).await;
                         }
+                        Ok(Request::Node(name, power)) => {
+                            let outcome = self.node(name, power).await;
+                            control::answer(&mut stream, &outcome).await;
+                        }
                         Err(error) => control::answer(&mut stream, &Err(error)).await,
                     }
                 }
@@ -203,6 +216,15 @@ impl Supervisor {
         }
     }
 
+    async fn node(&mut self, name: nodes::Name, power: Power) -> Result<()> {
+        let nodes = self.nodes.as_mut().context("this cluster has no nodes")?;
+        match power {
+            Power::Kill => nodes.kill(name)?,
+            Power::Start => nodes.bring(name, &Kubectl::of(&self.tools, &self.pki)).await?,
+        }
+        state::write(&self.state()?)
+    }
+
     /// Waits for a process to end that nobody asked to.
     async fn failure(&mut self) -> anyhow::Error {
         let (name, status) = tokio::select! {
@@ -210,6 +232,7 @@ impl Supervisor {
             status = ended(&mut self.apiserver) => ("kube-apiserver", status),
             status = ended(&mut self.controller_manager) => ("kube-controller-manager", status),
             status = ended(&mut self.istiod) => ("istiod", status),
+            error = lost(&mut self.nodes) => return error,
         };
         match status {
             Ok(status) => anyhow::anyhow!(
@@ -251,6 +274,7 @@ impl Supervisor {
                 node: network::NODE,
                 debug_port: istio::DEBUG_PORT,
             }),
+            nodes: self.nodes.as_ref().map(Nodes::state).transpose()?,
             processes,
         })
     }
@@ -260,6 +284,14 @@ impl Supervisor {
 async fn ended(running: &mut Option<Running>) -> Result<std::process::ExitStatus> {
     match running {
         Some(running) => running.wait().await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Waits for the end of a node that nobody asked to; for ever if there is none.
+async fn lost(nodes: &mut Option<Nodes>) -> anyhow::Error {
+    match nodes {
+        Some(nodes) => nodes.failure().await,
         None => std::future::pending().await,
     }
 }

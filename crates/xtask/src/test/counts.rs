@@ -14,8 +14,8 @@ pub(crate) struct Counts {
     pub(crate) passed: usize,
     pub(crate) failed: usize,
     pub(crate) skipped: usize,
-    /// How many of the skipped ones only lack the conformance data: nobody can require them of a machine that has none.
-    pub(crate) without_data: usize,
+    /// How many of the skipped ones lack what nobody can require of a machine: the conformance data, a kernel that can have nodes.
+    pub(crate) unavoidable: usize,
     /// Why those that were skipped were, each reason once.
     pub(crate) reasons: Vec<String>,
 }
@@ -25,7 +25,7 @@ impl Counts {
         self.passed += other.passed;
         self.failed += other.failed;
         self.skipped += other.skipped;
-        self.without_data += other.without_data;
+        self.unavoidable += other.unavoidable;
     }
 
     /// The suite as a whole ended badly. That is a failure even if no test was seen to fail: it may have died on its way.
@@ -37,9 +37,10 @@ impl Counts {
     }
 
     /// What a suite counts that can't run here: nobody knows how many tests it has.
-    pub(crate) fn skipped_whole(reason: String) -> Self {
+    pub(crate) fn skipped_whole(reason: String, unavoidable: bool) -> Self {
         Self {
             skipped: 1,
+            unavoidable: usize::from(unavoidable),
             reasons: vec![reason],
             ..Self::default()
         }
@@ -73,7 +74,7 @@ pub(crate) fn read(text: &str) -> Counts {
             counts.skipped += number_before(result, " ignored");
         } else if let Some(reason) = line.strip_prefix(SKIPPED) {
             said_so += 1;
-            counts.without_data += usize::from(reason.contains(CONFORMANCE_DATA));
+            counts.unavoidable += usize::from(reason.contains(CONFORMANCE_DATA));
             counts.because(reason);
         } else if let Some((_, ignored)) = line
             .strip_prefix("test ")
@@ -113,7 +114,7 @@ mod tests {
                 passed: 12,
                 failed: 1,
                 skipped: 1,
-                without_data: 0,
+                unavoidable: 0,
                 reasons: vec!["needs a moon".to_owned()]
             }
         );
@@ -135,7 +136,7 @@ mod tests {
                 passed: 1,
                 failed: 0,
                 skipped: 1,
-                without_data: 0,
+                unavoidable: 0,
                 reasons: vec!["no such kernel".to_owned()]
             }
         );
@@ -145,7 +146,7 @@ mod tests {
     fn a_test_without_conformance_data_is_skipped_for_a_reason_of_its_own() {
         let text = "SKIPPED: corpus: ../shared/data/corpus is absent\nSKIPPED: no moon\n\ntest result: ok. 2 passed; 0 failed; 0 ignored\n";
         let counts = read(text);
-        assert_eq!((counts.skipped, counts.without_data), (2, 1));
+        assert_eq!((counts.skipped, counts.unavoidable), (2, 1));
     }
 
     #[test]

@@ -13,6 +13,9 @@ const END_TO_END: &str = "e2e";
 /// How the names of its files start whose tests need Istio beside it.
 const WITH_ISTIO: &str = "istio_";
 
+/// The same, whose tests need nodes that run Pods.
+const WITH_NODES: &str = "node_";
+
 /// How many end to end tests of a suite run at once: they wait more than they work.
 const END_TO_END_THREADS: &str = "--test-threads=8";
 
@@ -27,6 +30,8 @@ pub(crate) enum Runner {
     Cluster,
     /// The same, with istiod, in a network namespace of its own, where Gateways get proxies.
     Istio,
+    /// An API server with real nodes, in a network namespace of its own, and our images on them. Its tests run one at a time: each wants the nodes for itself.
+    Nodes,
 }
 
 /// A suite: a test binary, or (without one) the examples in the documentation.
@@ -53,6 +58,7 @@ impl Suite<'_> {
             .arg("--show-output");
         match self.runner {
             Runner::Cluster | Runner::Istio => program.args(["--include-ignored", END_TO_END_THREADS]),
+            Runner::Nodes => program.args(["--include-ignored", "--test-threads=1"]),
             Runner::Plain | Runner::Documentation => program,
         }
     }
@@ -108,6 +114,7 @@ fn of(binary: &TestBinary) -> Suite<'_> {
     };
     let runner = match &binary.of {
         Tested::File(file) if binary.package == END_TO_END && file.starts_with(WITH_ISTIO) => Runner::Istio,
+        Tested::File(file) if binary.package == END_TO_END && file.starts_with(WITH_NODES) => Runner::Nodes,
         Tested::File(_) if binary.package == END_TO_END => Runner::Cluster,
         _ => Runner::Plain,
     };
@@ -140,12 +147,12 @@ pub(crate) fn unmet(results: &[(&Suite<'_>, Counts)], required: &[String]) -> Ve
         let covered: Vec<_> = results.iter().filter(|(suite, _)| covers(name, &suite.name)).collect();
         if covered
             .iter()
-            .all(|(_, counts)| counts.passed + counts.without_data == 0)
+            .all(|(_, counts)| counts.passed + counts.unavoidable == 0)
         {
             unmet.push(format!("{name} (no test ran)"));
         }
         for (Suite { name: suite, .. }, counts) in &covered {
-            let avoidable = counts.skipped - counts.without_data;
+            let avoidable = counts.skipped - counts.unavoidable;
             if avoidable > 0 {
                 unmet.push(format!("{suite} ({avoidable} skipped)"));
             }
@@ -173,6 +180,7 @@ mod tests {
 
     fn selected(fast: bool, named: &[&str]) -> String {
         let binaries = [
+            binary("e2e", Some("node_release")),
             binary("e2e", Some("istio_engines")),
             binary("e2e", Some("faults")),
             binary("e2e", None),
@@ -187,7 +195,7 @@ mod tests {
     fn suites_are_chosen_by_name_and_need() {
         assert_eq!(
             selected(false, &[]),
-            "e2e, seclang, seclang/corpus, doc, e2e/faults, e2e/istio_engines"
+            "e2e, seclang, seclang/corpus, doc, e2e/faults, e2e/istio_engines, e2e/node_release"
         );
         assert_eq!(selected(true, &[]), "e2e, seclang, seclang/corpus");
         assert_eq!(selected(false, &["seclang"]), "seclang, seclang/corpus");
