@@ -33,8 +33,15 @@ pub(crate) enum RunError {
     Write(#[from] io::Error),
 }
 
-/// Runs the command.
+/// Runs the command. A reader that has gone away, as `head` does, has what it wanted.
 pub(crate) fn run(args: args::Coreruleset, out: &mut impl Write, notices: &mut impl Write) -> Result<(), RunError> {
+    match write(args, out, notices) {
+        Err(RunError::Write(error)) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        other => other,
+    }
+}
+
+fn write(args: args::Coreruleset, out: &mut impl Write, notices: &mut impl Write) -> Result<(), RunError> {
     let options = Options::try_from(&args)?;
     if args.dry_run.trim().eq_ignore_ascii_case("client") {
         writeln!(notices, "Dry run (client): manifests are only printed.")?;

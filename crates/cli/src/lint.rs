@@ -3,12 +3,14 @@
 use std::collections::BTreeSet;
 use std::io::{self, Write};
 
-use coraza_compiler::{Compiler, Options};
+use coraza_compiler::{Compiler, Diagnostics, Options};
+use coraza_ruleset::RuleSetKey;
+use coraza_seclang::Kind;
 use serde::Serialize;
 
 use crate::args;
 use crate::output::{Document, Outcome, PrintError, Terminal, paint};
-use crate::rules::{Collection, Counts, Finding, ReadError, collect, read};
+use crate::rules::{Collection, Counts, Finding, LooseSource, ReadError, collect, read};
 
 /// Why nothing was judged.
 #[derive(Debug, thiserror::Error)]
@@ -46,6 +48,30 @@ pub(crate) struct Report {
     counts: Counts,
 }
 
+/// What only the other sources of a RuleSet, or its data, can settle.
+const SETTLED_ELSEWHERE: [Kind; 4] = [
+    Kind::ChainAtEnd,
+    Kind::MatchesNoRule,
+    Kind::MissingMarker,
+    Kind::MissingFile,
+];
+
+/// What is wrong with a source whatever RuleSet may name it: its syntax, as the controller says of the RuleSource, and what it would say
+/// of every such RuleSet.
+fn check(loose: &LooseSource, compiler: &Compiler, options: &Options) -> Diagnostics {
+    let Ok(key) = RuleSetKey::new("default", "alone") else {
+        return compiler.check(&loose.source);
+    };
+    let mut diagnostics = match compiler.compile(&loose.alone(key), options) {
+        Ok(compilation) => compilation.warnings,
+        Err(error) => error.diagnostics().cloned().unwrap_or_default(),
+    };
+    diagnostics
+        .list
+        .retain(|diagnostic| !SETTLED_ELSEWHERE.contains(&diagnostic.kind));
+    diagnostics
+}
+
 /// Compiles all RuleSets, and checks the sources that are in none.
 pub(crate) fn lint(collection: Collection, compiler: &Compiler, options: &Options) -> Report {
     let mut findings = collection.findings;
@@ -60,7 +86,7 @@ pub(crate) fn lint(collection: Collection, compiler: &Compiler, options: &Option
         });
     }
     for loose in &collection.loose {
-        let diagnostics = compiler.check(&loose.source);
+        let diagnostics = check(loose, compiler, options);
         findings.extend(Finding::of_source(&loose.origin, &loose.source.text, &diagnostics));
     }
     // Two RuleSets may share a source.

@@ -1,7 +1,5 @@
 //! `kubectl-coraza`, a kubectl plugin: parse the command line, run the command, turn what came of it into an exit code.
 
-#![allow(dead_code, unused_imports, reason = "commands that use the rest are on their way")]
-
 mod args;
 mod cluster;
 mod completion;
@@ -36,15 +34,29 @@ async fn main() -> ExitCode {
             &mut terminal,
         );
     }
-    run(Args::parse().command, &mut terminal).await
+    match Args::try_parse() {
+        Ok(args) => run(args.command, &mut terminal).await,
+        Err(error) => {
+            // Help is no error, and goes to standard output. If nobody reads it, there is nobody to tell.
+            let _ = error.print();
+            let is_generate = std::env::args_os().nth(1).is_some_and(|command| command == "generate");
+            match error.exit_code() {
+                0 => ExitCode::SUCCESS,
+                _ if is_generate => ExitCode::from(GENERATE_FAILED),
+                _ => ExitCode::from(FAILED),
+            }
+        }
+    }
 }
+
+/// The exit code of `generate` where it fails, whatever it is: that of the Go tool.
+const GENERATE_FAILED: u8 = 1;
 
 async fn run(command: Command, terminal: &mut Terminal) -> ExitCode {
     match command {
         Command::Generate(Generate::Coreruleset(args)) => {
             let (out, notices) = terminal.both();
-            // The Go tool fails with 1 whatever it is.
-            exit(generate::run(args, out, notices), 1, terminal)
+            exit(generate::run(args, out, notices), GENERATE_FAILED, terminal)
         }
         Command::Lint(args) => exit(lint::run(&args, terminal), FAILED, terminal),
         Command::Explain(args) => exit(explain::run(&args, terminal).await, FAILED, terminal),

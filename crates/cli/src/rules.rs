@@ -12,13 +12,14 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use coraza_compiler::{ResolvedRuleSet, ResolvedSource};
+use coraza_ruleset::RuleSetKey;
 
 pub(crate) use cluster::{LookUpError, from_cluster};
 pub(crate) use collect::{Collection, Counts, collect};
 pub(crate) use finding::Finding;
 pub(crate) use one::{ChooseError, Runnable, choose, compile, of_cluster, one, rules};
 pub(crate) use origin::Origin;
-pub(crate) use read::{InputFile, Kind, ReadError, read};
+pub(crate) use read::{ReadError, read};
 
 /// A RuleSet, and where its sources stand.
 #[derive(Debug, Clone)]
@@ -38,6 +39,17 @@ pub(crate) struct LocalRuleSet {
 pub(crate) struct LooseSource {
     pub(crate) source: ResolvedSource,
     pub(crate) origin: Origin,
+}
+
+impl LooseSource {
+    /// A RuleSet of it alone, of this key.
+    pub(crate) fn alone(&self, key: RuleSetKey) -> ResolvedRuleSet {
+        ResolvedRuleSet {
+            key,
+            sources: vec![self.source.clone()],
+            data_files: Arc::default(),
+        }
+    }
 }
 
 /// Data files by name, as rules name them.

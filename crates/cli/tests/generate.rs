@@ -79,6 +79,7 @@ fn what_cannot_be_read_or_used_is_an_error_and_no_output() {
         ),
         (empty.path(), &[], "has no .conf files"),
         (&directory.path().join("nowhere"), &[], "failed to read"),
+        (directory.path(), &["--no-such-flag"], "unexpected argument"),
     ] {
         let output = generate(rules, flags);
         assert_eq!((output.status.code(), text(&output.stdout)), (Some(1), ""));

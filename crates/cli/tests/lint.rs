@@ -97,3 +97,34 @@ fn hostile_input_gets_an_answer() {
         assert!(run.out.len() < 100_000, "{name}: {} bytes", run.out.len());
     }
 }
+
+#[test]
+fn colours_are_for_terminals() {
+    let coloured = run_with_colours("lint", &["lint", "syntax.conf"], b"");
+    assert!(coloured.out.contains("\x1b[1m\x1b[91merror"), "{}", coloured.out);
+    let plain = lint(&["syntax.conf"]);
+    assert!(
+        !plain.out.contains('\x1b') && plain.out.starts_with("error: "),
+        "{}",
+        plain.out
+    );
+    let json = run_with_colours("lint", &["lint", "-o", "json", "syntax.conf"], b"");
+    assert_eq!(json.out, lint(&["-o", "json", "syntax.conf"]).out);
+}
+
+/// `head` closes the pipe when it has seen enough.
+#[test]
+fn a_reader_that_goes_away_is_no_error() {
+    let script =
+        r#""$1" lint "$2"/folder 2>&1 >/dev/full | cat; "$1" lint "$2"/folder | true; echo "${PIPESTATUS[0]}""#;
+    let output = std::process::Command::new("bash")
+        .args(["-c", script, "bash", env!("CARGO_BIN_EXE_kubectl-coraza")])
+        .arg(program::testdata("lint"))
+        .output()
+        .expect("bash runs");
+    let out = String::from_utf8_lossy(&output.stdout);
+    assert_eq!(
+        out,
+        "Error: failed to write: No space left on device (os error 28)\n1\n"
+    );
+}

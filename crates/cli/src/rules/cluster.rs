@@ -18,8 +18,9 @@ use crate::cluster::Cluster;
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum LookUpError {
     /// The API server doesn't give an object.
-    #[error("failed to get {kind} {namespace}/{name}")]
+    #[error("failed to get {kind} {namespace}/{name} from {server}")]
     Get {
+        server: String,
         kind: String,
         namespace: String,
         name: String,
@@ -85,6 +86,7 @@ where
 {
     let api: Api<K> = Api::namespaced(cluster.client.clone(), &cluster.namespace);
     api.get(name).await.map_err(|source| LookUpError::Get {
+        server: cluster.server.clone(),
         kind: K::kind(&()).into_owned(),
         namespace: cluster.namespace.clone(),
         name: name.to_owned(),

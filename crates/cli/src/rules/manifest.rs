@@ -1,14 +1,16 @@
 //! Manifests: YAML or JSON documents to the objects that make RuleSets, and what is wrong with them by themselves. No IO.
 
+mod document;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use coraza_api::metadata::annotation;
 use coraza_api::{Engine, GROUP, VERSION};
 use serde::Deserialize;
-use serde::de::DeserializeOwned;
 use serde_saphyr::Spanned;
 
+use self::document::{documents, first_line, parse};
 use super::DataTexts;
 use super::finding::Finding;
 use super::origin::Origin;
@@ -130,26 +132,6 @@ pub(super) fn read(file: &str, text: &str, named: bool) -> (Vec<Object>, Vec<Fin
         read.document(line, document);
     }
     (read.objects, read.findings)
-}
-
-/// The documents, each with the number of lines before it. A line that begins with `---` divides them wherever it stands: not even a
-/// block can have one (YAML 1.2.2, 9.1.2).
-fn documents(text: &str) -> Vec<(u32, &str)> {
-    let (mut documents, mut start, mut at) = (Vec::new(), 0, 0);
-    let (mut lines, mut start_line) = (0_u32, 0);
-    for line in text.split_inclusive('\n') {
-        let is_marker = line
-            .strip_prefix("---")
-            .is_some_and(|rest| rest.trim_end().is_empty() || rest.starts_with([' ', '\t']));
-        if is_marker && at > start {
-            documents.extend(text.get(start..at).map(|document| (start_line, document)));
-            (start, start_line) = (at, lines);
-        }
-        at = at.saturating_add(line.len());
-        lines = lines.saturating_add(1);
-    }
-    documents.extend(text.get(start..).map(|document| (start_line, document)));
-    documents
 }
 
 struct Reader {
@@ -337,19 +319,4 @@ impl From<Finding> for Problem {
     fn from(finding: Finding) -> Self {
         Self::Said(Box::new(finding))
     }
-}
-
-fn parse<T: DeserializeOwned>(text: &str) -> Result<T, serde_saphyr::Error> {
-    let options = serde_saphyr::options! { with_snippet: false };
-    serde_saphyr::from_str_with_options(text, options)
-}
-
-/// The first line that says anything, from 1.
-fn first_line(text: &str) -> u32 {
-    let is_silent = |line: &&str| {
-        let line = line.trim();
-        line.is_empty() || line.starts_with('#') || line.starts_with("---")
-    };
-    let silent = text.lines().take_while(is_silent).count();
-    u32::try_from(silent).unwrap_or_default().saturating_add(1)
 }
