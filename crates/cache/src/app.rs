@@ -111,7 +111,10 @@ async fn serve(args: &Args) -> Result<(), AppError> {
         http: server.gauges(),
         grants: grants.clone(),
         subscription,
-        max_size: args.legacy.cache_max_size,
+        max_size: args
+            .legacy
+            .cache_max_size
+            .unwrap_or_else(|| memory_limit().map_or(0, |limit| limit / 2)),
     };
     metrics::register(&mut registry, sources);
     // Probes must see the drain, so the admin server's own begins when the other is over.

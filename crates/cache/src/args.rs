@@ -95,9 +95,9 @@ pub struct LegacyArgs {
     /// Without effect.
     #[arg(long, hide = true)]
     cache_max_age: Option<String>,
-    /// Shown as the metric `coraza_cache_config_max_size_bytes` and otherwise without effect.
-    #[arg(long, hide = true, default_value_t = 100 << 20)]
-    pub cache_max_size: u64,
+    /// Shown as the metric `coraza_cache_config_max_size_bytes`, which an alert compares with what is held; nothing is dropped.
+    #[arg(long, hide = true)]
+    pub cache_max_size: Option<u64>,
 }
 
 impl LegacyArgs {
@@ -186,7 +186,7 @@ mod tests {
             args.legacy.ignored().collect::<Vec<_>>(),
             ["--cache-gc-interval", "--cache-max-age"]
         );
-        assert_eq!(args.legacy.cache_max_size, 1_000);
+        assert_eq!(args.legacy.cache_max_size, Some(1_000));
     }
 
     #[test]

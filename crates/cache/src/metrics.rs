@@ -24,7 +24,7 @@ pub struct Sources {
     pub grants: Grants,
     /// Who says what it should be.
     pub subscription: watch::Receiver<State>,
-    /// What the Go operator's flag `--cache-max-size` says; nothing but a metric depends on it.
+    /// How many bytes of bodies there is memory for, 0 if nobody knows; nothing but a metric depends on it.
     pub max_size: u64,
 }
 
@@ -74,7 +74,7 @@ impl Collector for Sources {
             ),
             (
                 "coraza_cache_config_max_size_bytes",
-                "The Go operator's limit; nothing is collected here",
+                "Bytes of bodies that there is memory for, 0 without a limit; nothing is dropped",
                 i64::try_from(self.max_size).unwrap_or(i64::MAX),
             ),
             (

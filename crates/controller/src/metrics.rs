@@ -136,6 +136,8 @@ pub struct Metrics {
     engines: Objects,
     engine_info: Infos,
     engine_enforced: Family<Name, Gauge>,
+    engine_token_ends: Family<Name, Gauge>,
+    engine_token_renewal: Family<Name, Gauge>,
     istio: Family<Kind, Gauge>,
 }
 
@@ -155,6 +157,8 @@ impl Default for Metrics {
             engines: Objects::without_info(&["Ready", "Progressing", "Degraded", "Accepted"]),
             engine_info: Infos::default(),
             engine_enforced: Family::default(),
+            engine_token_ends: Family::default(),
+            engine_token_renewal: Family::default(),
             istio: Family::default(),
         }
     }
@@ -177,6 +181,8 @@ impl Metrics {
             engines,
             engine_info,
             engine_enforced,
+            engine_token_ends,
+            engine_token_renewal,
             istio,
         } = self;
         rulesets.register(registry, "ruleset", "coraza_rulesets", "RuleSets");
@@ -220,6 +226,16 @@ impl Metrics {
             "coraza_engine_enforced",
             "Whether the ready gateway pods run the desired revision: 1 all, 0 not all, -1 unknown",
             engine_enforced.clone(),
+        );
+        registry.register(
+            "coraza_engine_token_expiration_timestamp_seconds",
+            "When the token that an Engine's gateways poll with ends, in seconds since 1970",
+            engine_token_ends.clone(),
+        );
+        registry.register(
+            "coraza_engine_token_renewal_timestamp_seconds",
+            "When that token is renewed, in seconds since 1970",
+            engine_token_renewal.clone(),
         );
         registry.register(
             "coraza_istio_told",
@@ -315,6 +331,20 @@ impl Metrics {
         self.engine_enforced.get_or_create(name).set(enforced);
     }
 
+    /// When the token that an Engine's gateways have is renewed and when it ends, in seconds since 1970; nothing if they have none.
+    pub fn engine_token(&self, name: &Name, token: Option<(i64, i64)>) {
+        let families = [&self.engine_token_renewal, &self.engine_token_ends];
+        if let Some((renewal, ends)) = token {
+            for (family, at) in families.into_iter().zip([renewal, ends]) {
+                family.get_or_create(name).set(at);
+            }
+        } else {
+            for family in families {
+                family.remove(name);
+            }
+        }
+    }
+
     /// What an Engine asks for.
     pub fn engine_info(&self, info: EngineInfo) {
         self.engine_info.set(info);
@@ -325,6 +355,7 @@ impl Metrics {
         self.engines.forget(name);
         self.engine_info.forget(name);
         self.engine_enforced.remove(name);
+        self.engine_token(name, None);
     }
 
     /// The mesh is told of the caches by an object of this kind, or that failed.
@@ -352,5 +383,7 @@ fn count(number: usize) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)
 }
 
+#[cfg(test)]
+mod exposition;
 #[cfg(test)]
 mod tests;

@@ -119,6 +119,9 @@ fn plain(value: &str) -> String {
 }
 
 #[cfg(test)]
+pub(crate) mod catalogue;
+
+#[cfg(test)]
 mod tests {
     use super::*;
     use crate::host::mock::MockHost;

@@ -1,5 +1,8 @@
 //! `cargo xtask generate`: writes the files that are generated from code, or checks that they are current.
 
+mod api;
+mod document;
+mod metrics;
 mod values;
 
 use std::collections::BTreeMap;
@@ -15,19 +18,36 @@ pub(crate) struct Args {
     /// Change nothing; fail, naming the files, if one is stale
     #[arg(long)]
     pub(crate) check: bool,
+    /// Only the parts of documents, from what is generated or tested already: seconds
+    #[arg(long)]
+    pub(crate) documents: bool,
 }
 
 /// The folders that hold nothing but generated files.
 const GENERATED: [&str; 2] = ["deploy/crds", "crates/proto/src/gen"];
 
-/// The chart's values with their comments, and where the table of them is.
+/// The chart's values with their comments.
 const VALUES: &str = "charts/coraza-kubernetes-operator/values.yaml";
-const VALUES_TABLE: &str = "charts/coraza-kubernetes-operator/README.md";
+
+/// The documents of which a part is generated: where, which part, of what.
+const DOCUMENTS: [(&str, &str, fn() -> Result<String>); 3] = [
+    ("charts/coraza-kubernetes-operator/README.md", "values", || {
+        values::table(&read(VALUES)?)
+    }),
+    ("docs/metrics.md", "metrics", || {
+        let expositions = metrics::SOURCES.map(|(by, file)| Ok((by, read(file)?)));
+        metrics::table(&expositions.into_iter().collect::<Result<Vec<_>>>()?)
+    }),
+    ("docs/api-reference.md", "api", || {
+        let crds = api::KINDS.map(|plural| read(&format!("deploy/crds/waf.k8s.coraza.io_{plural}.yaml")));
+        api::reference(&crds.into_iter().collect::<Result<Vec<_>>>()?)
+    }),
+];
 
 /// Generates in place, compares, and with `--check` puts back what was there: one way to generate, whoever asks.
 pub(crate) async fn run(args: &Args) -> Result<()> {
     let before = contents()?;
-    let generated = generate(args.check).await;
+    let generated = generate(args).await;
     let after = contents()?;
     let stale = differing(&before, &after);
     if args.check {
@@ -50,22 +70,25 @@ pub(crate) async fn run(args: &Args) -> Result<()> {
 }
 
 /// Writes all generated files.
-async fn generate(check: bool) -> Result<()> {
-    let [crds, proto] = if check { built().await? } else { alone() };
-    crds.args(["--out", "deploy/crds"]).dir(workspace::root()).run().await?;
-    proto.env("UPDATE_GENERATED", "1").stdout().await?;
-    document_values()
-}
-
-fn document_values() -> Result<()> {
-    let readme = workspace::root().join(VALUES_TABLE);
-    let (before, values) = (read(&readme)?, read(&workspace::root().join(VALUES))?);
-    std::fs::write(&readme, values::document(&before, &values)?)?;
+async fn generate(args: &Args) -> Result<()> {
+    if !args.documents {
+        let [crds, proto] = if args.check { built().await? } else { alone() };
+        crds.args(["--out", "deploy/crds"]).dir(workspace::root()).run().await?;
+        proto.env("UPDATE_GENERATED", "1").stdout().await?;
+    }
+    for (path, part, generated) in DOCUMENTS {
+        let document = document::splice(&read(path)?, part, &generated()?);
+        std::fs::write(
+            workspace::root().join(path),
+            document.with_context(|| format!("failed to write {path}"))?,
+        )?;
+    }
     Ok(())
 }
 
-fn read(path: &Path) -> Result<String> {
-    std::fs::read_to_string(path).with_context(|| format!("failed to read {}", path.display()))
+fn read(path: &str) -> Result<String> {
+    let path = workspace::root().join(path);
+    std::fs::read_to_string(&path).with_context(|| format!("failed to read {}", path.display()))
 }
 
 /// The generators, each built without the crates that use what it generates: those may not compile before it has.
@@ -86,8 +109,12 @@ async fn built() -> Result<[Program; 2]> {
 type Contents = BTreeMap<PathBuf, Vec<u8>>;
 
 fn contents() -> Result<Contents> {
-    let readme = std::fs::read(workspace::root().join(VALUES_TABLE));
-    let mut contents: Contents = readme.into_iter().map(|bytes| (VALUES_TABLE.into(), bytes)).collect();
+    let documents = DOCUMENTS
+        .iter()
+        .map(|(path, ..)| (*path, std::fs::read(workspace::root().join(path))));
+    let mut contents: Contents = documents
+        .filter_map(|(path, bytes)| Some((path.into(), bytes.ok()?)))
+        .collect();
     for folder in GENERATED {
         let Ok(entries) = std::fs::read_dir(workspace::root().join(folder)) else {
             continue;

@@ -12,7 +12,7 @@ use crate::context::Context;
 use crate::engine::enforce::{self, Seen};
 use crate::engine::provision::Work;
 use crate::engine::resolve::Resolved;
-use crate::engine::{Found, metric_name, name, outcome};
+use crate::engine::{Found, live_token, metric_name, name, outcome};
 use crate::metrics::EngineInfo;
 use crate::queue::schedule::Outcome as Ended;
 use crate::report::{ReportError, Subject};
@@ -135,10 +135,23 @@ fn plugin_created(key: &ObjectKey) -> Event {
     }
 }
 
+/// When the token in an Engine's WasmPlugin is renewed and ends: not the one that was granted last, which may not have got there.
+fn token_schedule(context: &Context, key: &ObjectKey) -> Option<(i64, i64)> {
+    let index = context.watched.index();
+    let plugin = index
+        .plugins
+        .live
+        .get(&name::plugin(key))
+        .and_then(Object::known)
+        .map(Arc::clone)?;
+    live_token(&plugin).map(|token| token.schedule(&context.settings.tokens))
+}
+
 /// Measures an Engine by its conditions.
 pub(super) fn measure(context: &Context, key: &ObjectKey, engine: &EngineView, conditions: &[Condition]) {
     let name = metric_name(key);
     context.metrics.engine_conditions(&name, conditions);
+    context.metrics.engine_token(&name, token_schedule(context, key));
     if let Ok(spec) = &engine.spec {
         let target_type = match spec.target.target_type {
             TargetType::Gateway => "Gateway",

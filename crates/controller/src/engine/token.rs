@@ -110,6 +110,16 @@ impl Token {
         })
     }
 
+    /// When it is renewed and when it ends, in seconds since 1970, by the clock of who issued it.
+    #[must_use]
+    pub fn schedule(&self, settings: &TokenSettings) -> (i64, i64) {
+        let renewal = i64::try_from(settings.renew_after.age(self.life()).as_secs()).unwrap_or(i64::MAX);
+        (
+            self.issued.as_second().saturating_add(renewal),
+            self.expires.as_second(),
+        )
+    }
+
     /// How long it is good from its issue on.
     #[must_use]
     pub fn life(&self) -> Duration {

@@ -6,7 +6,7 @@ use coraza_ruleset::{Digest, Revision, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use prometheus_client::encoding::text::encode;
 
-fn conditions(types: &[(&str, &str)]) -> Vec<Condition> {
+pub(super) fn conditions(types: &[(&str, &str)]) -> Vec<Condition> {
     let condition = |(type_, status): &(&str, &str)| Condition {
         type_: (*type_).to_owned(),
         status: (*status).to_owned(),
@@ -111,7 +111,7 @@ fn objects_that_are_gone_leave_no_series() {
     }
 }
 
-fn delivery() -> Delivery {
+pub(super) fn delivery() -> Delivery {
     Delivery {
         revision: Revision {
             digest: Digest::new([1; 32]),
@@ -231,6 +231,7 @@ fn an_engine_has_the_go_operators_series_and_one_info_whose_labels_follow_it() {
         &Name::new("shop", "waf"),
         &conditions(&[("Ready", "True"), ("Accepted", "True")]),
     );
+    metrics.engine_token(&Name::new("shop", "waf"), Some((1_000, 1_250)));
     metrics.engine_info(info("fail"));
     metrics.engine_info(info("allow"));
     metrics.engine_info(info("allow"));
@@ -241,6 +242,8 @@ fn an_engine_has_the_go_operators_series_and_one_info_whose_labels_follow_it() {
         r#"coraza_engine_condition{namespace="shop",name="waf",condition="Ready"} 1"#,
         r#"coraza_engine_enforced{namespace="shop",name="waf"} -1"#,
         r#"coraza_engine_info{namespace="shop",name="waf",target_name="public",target_type="Gateway",driver_type="wasm",ruleset_name="crs",failure_policy="allow"} 1"#,
+        r#"coraza_engine_token_expiration_timestamp_seconds{namespace="shop",name="waf"} 1250"#,
+        r#"coraza_engine_token_renewal_timestamp_seconds{namespace="shop",name="waf"} 1000"#,
         r#"coraza_engines{namespace="shop"} 1"#,
     ];
     let engines: Vec<_> = samples(&metrics)

@@ -44,15 +44,15 @@ impl Metrics {
         );
     }
 
-    pub(super) fn up(&self, kind: &'static str, up: bool) {
+    pub(crate) fn up(&self, kind: &'static str, up: bool) {
         self.up.get_or_create(&Kind { kind }).set(up.into());
     }
 
-    pub(super) fn failed(&self, kind: &'static str) {
+    pub(crate) fn failed(&self, kind: &'static str) {
         self.failures.get_or_create(&Kind { kind }).inc();
     }
 
-    pub(super) fn undecodable(&self, kind: &'static str) {
+    pub(crate) fn undecodable(&self, kind: &'static str) {
         self.undecodable.get_or_create(&Kind { kind }).inc();
     }
 }

@@ -211,7 +211,8 @@ impl Host for MockHost {
         Ok(())
     }
 
-    fn define_metric(&self, _kind: Metric, name: &str) -> Result<u32> {
+    fn define_metric(&self, kind: Metric, name: &str) -> Result<u32> {
+        crate::metrics::catalogue::check(kind, name);
         self.ask()?;
         let mut metrics = self.metrics.borrow_mut();
         if let Some(at) = metrics.iter().position(|(found, _)| found == name) {

@@ -3,9 +3,7 @@
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
 
-/// Between these lines of a README is the table.
-const BEGIN: &str = "<!-- values: written by `cargo xtask generate` -->";
-const END: &str = "<!-- /values -->";
+use super::document::row;
 
 /// The longest default that is shown: the table is for looking things up, `values.yaml` for reading.
 const SHOWN: usize = 60;
@@ -18,21 +16,11 @@ struct Key {
     comment: String,
 }
 
-/// A README with the table of these values.
+/// The table of these values.
 ///
 /// # Errors
-/// If a value has no comment, or the README no place for the table.
-pub(super) fn document(readme: &str, values: &str) -> Result<String> {
-    let (head, rest) = readme
-        .split_once(BEGIN)
-        .with_context(|| format!("the README has no line `{BEGIN}`"))?;
-    let (_, tail) = rest
-        .split_once(END)
-        .with_context(|| format!("the README has no line `{END}`"))?;
-    Ok(format!("{head}{BEGIN}\n{}{END}{tail}", table(values)?))
-}
-
-fn table(values: &str) -> Result<String> {
+/// If a value has no comment.
+pub(super) fn table(values: &str) -> Result<String> {
     let defaults: Value = serde_saphyr::from_str(values).context("values.yaml is no YAML")?;
     let keys = keys(values);
     let mut table = String::from("| value | default | what |\n|---|---|---|\n");
@@ -60,8 +48,7 @@ fn table(values: &str) -> Result<String> {
             short if short.chars().count() <= SHOWN => format!("`{short}`"),
             _ => "see `values.yaml`".to_owned(),
         };
-        let row = [format!("`{}`", key.path), default, key.comment.clone()].map(|cell| cell.replace('|', "\\|"));
-        table += &format!("| {} |\n", row.join(" | "));
+        table += &row([format!("`{}`", key.path), default, key.comment.clone()]);
     }
     Ok(table)
 }
@@ -124,8 +111,6 @@ fn keys(values: &str) -> Vec<Key> {
 mod tests {
     use super::*;
 
-    const README: &str = "before\n<!-- values: written by `cargo xtask generate` -->\nold\n<!-- /values -->\nafter\n";
-
     #[test]
     fn a_value_is_a_row_with_its_default_and_its_comment() {
         let values = "\
@@ -150,17 +135,15 @@ parts:
     requests: {cpu: 1}
     limits: {cpu: 2}
 ";
-        let expected = "before\n<!-- values: written by `cargo xtask generate` -->
+        let expected = "\
 | value | default | what |
 |---|---|---|
 | `name` | `\"\"` | What it is called. |
 | `parts.first.size` | `1` | One \\| two, or three. |
 | `parts.list` | `[{\"a\":\"b\"},{\"c\":\"d\",\"e\":\"f\"}]` | Where to. |
 | `parts.resources` | `{\"limits\":{\"cpu\":2},\"requests\":{\"cpu\":1}}` | What it may use. |
-<!-- /values -->\nafter\n";
-        let documented = document(README, values).unwrap();
-        assert_eq!(documented, expected);
-        assert_eq!(document(&documented, values).unwrap(), expected);
+";
+        assert_eq!(table(values).unwrap(), expected);
     }
 
     #[test]
@@ -170,9 +153,8 @@ parts:
             ("a:\n  # One.\n  b: 1\n  c: 2\n", "a.c"),
             ("a:\n  b: 1\n", "a"),
         ] {
-            let error = document(README, values).unwrap_err().to_string();
+            let error = table(values).unwrap_err().to_string();
             assert!(error.starts_with(path), "{error}");
         }
-        assert!(document("no place", "# A.\na: 1\n").is_err());
     }
 }
