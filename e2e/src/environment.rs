@@ -37,6 +37,10 @@ pub struct Environment {
     pub helm: PathBuf,
     /// The folder with cert-manager's CRDs.
     pub cert_manager_crds: PathBuf,
+    /// `prometheus`, with `promtool` beside it.
+    pub prometheus: PathBuf,
+    /// The folder with the Prometheus operator's CRDs.
+    pub prometheus_operator_crds: PathBuf,
     /// Where the logs of the processes go.
     pub logs: PathBuf,
 }
@@ -126,6 +130,8 @@ pub fn environment() -> &'static Environment {
             registry: std::env::var_os("CORAZA_E2E_REGISTRY").map(PathBuf::from),
             helm: path("CORAZA_E2E_HELM"),
             cert_manager_crds: path("CORAZA_E2E_CERT_MANAGER_CRDS"),
+            prometheus: path("CORAZA_E2E_PROMETHEUS"),
+            prometheus_operator_crds: path("CORAZA_E2E_PROMETHEUS_OPERATOR_CRDS"),
             logs: path("CORAZA_E2E_LOGS"),
         }
     })

@@ -101,6 +101,12 @@ impl Envoy {
         self.listener
     }
 
+    /// Its admin server, with `/stats/prometheus`.
+    #[must_use]
+    pub const fn admin(&self) -> SocketAddr {
+        self.admin
+    }
+
     /// All that it logged.
     #[must_use]
     pub fn log(&self) -> String {

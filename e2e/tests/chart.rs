@@ -189,8 +189,19 @@ fn values_that_contradict_each_other_are_refused_with_a_sentence() {
         ),
         (&["metrics.certSecret=mine"], "/metrics is not served over TLS yet"),
         (
-            &["metrics.serviceMonitor.enabled=true"],
-            "make your own for the Services' port",
+            &["metrics.serviceMonitor.enabled=true", "metrics.enabled=false"],
+            "there would be nothing to scrape",
+        ),
+        (
+            &["metrics.podMonitor.enabled=true"],
+            "say which Pods are gateways in metrics.podMonitor.gatewaySelector",
+        ),
+        (
+            &[
+                "metrics.renderMode=failIfMissing",
+                "metrics.serviceMonitor.enabled=true",
+            ],
+            "the cluster has no kind ServiceMonitor",
         ),
         // One that the schema refuses: the name that is wrong is said.
         (&["cache.replica=3"], "replica"),

@@ -37,7 +37,17 @@ const ONE_STACK: &str = "--set-json=service.ipFamilies=[]";
 #[ignore = "needs a cluster: cargo xtask test"]
 async fn every_object_passes_strict_validation_and_restricted_admission() {
     let namespace = restricted().await;
-    cluster::apply(&[&environment().cert_manager_crds]);
+    let monitors = ["servicemonitors", "podmonitors", "prometheusrules"].map(|plural| {
+        environment()
+            .prometheus_operator_crds
+            .join(format!("monitoring.coreos.com_{plural}.yaml"))
+    });
+    cluster::apply(&[
+        &environment().cert_manager_crds,
+        &monitors[0],
+        &monitors[1],
+        &monitors[2],
+    ]);
     cluster::kubectl(&["wait", "--for=condition=Established", "--timeout=30s", "crd", "--all"]);
     for (name, file) in values() {
         let flags = ["--namespace", &namespace.name, "--set=createNamespace=false", ONE_STACK];

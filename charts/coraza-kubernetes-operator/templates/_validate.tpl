@@ -93,9 +93,12 @@ What a single value may be is said by values.schema.json.
 {{- if .Values.metrics.certSecret -}}
   {{- $problems = append $problems "metrics.certSecret is a value of the Go operator's chart; here, /metrics is not served over TLS yet: leave it out" -}}
 {{- end -}}
-{{- range list "serviceMonitor" "podMonitor" "prometheusRule" -}}
-  {{- if dig . "enabled" false $.Values.metrics -}}
-    {{- $problems = append $problems (printf "metrics.%s is a value of the Go operator's chart; here, there is none yet: leave it out, and make your own for the Services' port `metrics`" .) -}}
+{{- with .Values.metrics -}}
+  {{- if and .serviceMonitor.enabled (not .enabled) -}}
+    {{- $problems = append $problems "metrics.serviceMonitor.enabled is set, but metrics.enabled is not: there would be nothing to scrape" -}}
+  {{- end -}}
+  {{- if and .podMonitor.enabled (not .podMonitor.gatewaySelector) -}}
+    {{- $problems = append $problems "metrics.podMonitor.enabled is set: say which Pods are gateways in metrics.podMonitor.gatewaySelector, or every Pod would be scraped" -}}
   {{- end -}}
 {{- end -}}
 

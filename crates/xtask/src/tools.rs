@@ -176,6 +176,24 @@ pub(crate) async fn cert_manager_crds() -> Result<PathBuf> {
         .join("deploy/crds"))
 }
 
+/// Prometheus: what `PROMETHEUS_BIN` says, else Debian's. promtool is beside it.
+pub(crate) async fn prometheus() -> Result<PathBuf> {
+    match override_by("PROMETHEUS_BIN")? {
+        Some(prometheus) => Ok(prometheus),
+        None => debian::prometheus().await,
+    }
+}
+
+/// The folder with the Prometheus operator's CRDs, against which the API server checks what the chart makes of them.
+pub(crate) async fn prometheus_operator_crds() -> Result<PathBuf> {
+    Ok(go::module(
+        "prometheus-operator",
+        "github.com/prometheus-operator/prometheus-operator",
+    )
+    .await?
+    .join("example/prometheus-operator-crd"))
+}
+
 #[derive(clap::Args)]
 pub(crate) struct Args {
     /// Only these
@@ -207,6 +225,10 @@ enum Tool {
     CargoDeny,
     /// What looks at Dockerfiles
     Hadolint,
+    /// Prometheus and promtool
+    Prometheus,
+    /// The CRDs of the Prometheus operator
+    PrometheusOperator,
     /// The engine that ours is compared with
     #[value(name = "libmodsecurity")]
     LibModSecurity,
@@ -257,6 +279,8 @@ impl Tool {
             Self::StaticBuild => vec![("zig", cargo::static_build().await?.zig)],
             Self::CargoDeny => vec![("cargo-deny", cargo::deny().await?)],
             Self::Hadolint => vec![("hadolint", hadolint().await?)],
+            Self::Prometheus => vec![("prometheus", prometheus().await?)],
+            Self::PrometheusOperator => vec![("Prometheus operator CRDs", prometheus_operator_crds().await?)],
             Self::LibModSecurity => vec![("libmodsecurity", libmodsecurity::provide().await?)],
         })
     }

@@ -1,5 +1,5 @@
-//! Programs of Debian's, unpacked beside the system instead of installed into it: peers for benchmarks, a registry, and a
-//! second Rust.
+//! Programs of Debian's, unpacked beside the system instead of installed into it: peers for benchmarks, a registry, Prometheus, and
+//! a second Rust.
 
 use std::path::PathBuf;
 
@@ -30,6 +30,12 @@ pub(crate) async fn peers() -> Result<Peers> {
 pub(crate) async fn registry() -> Result<PathBuf> {
     let root = unpacked("debian-registry", &["docker-registry"]).await?;
     Ok(root.join("usr/bin/docker-registry"))
+}
+
+/// Prometheus, with promtool beside it.
+pub(crate) async fn prometheus() -> Result<PathBuf> {
+    let root = unpacked("debian-prometheus", &["prometheus"]).await?;
+    Ok(root.join("usr/bin/prometheus"))
 }
 
 /// A second Rust, whose std can be built for WebAssembly, for machines whose rustup can't add a target. Debian 12 has it for its browsers.
