@@ -204,6 +204,11 @@ async fn environment(build: &Build, ground: &Ground, logs: &Path) -> Result<BTre
         ),
         ("CORAZA_E2E_HELM", tools::helm().await?.into()),
         ("CORAZA_E2E_CERT_MANAGER_CRDS", tools::cert_manager_crds().await?.into()),
+        ("CORAZA_E2E_PROMETHEUS", tools::prometheus().await?.into()),
+        (
+            "CORAZA_E2E_PROMETHEUS_OPERATOR_CRDS",
+            tools::prometheus_operator_crds().await?.into(),
+        ),
     ]);
     if cluster.state.istio.is_some() {
         environment.insert("CORAZA_E2E_REGISTRY", tools::debian::registry().await?.into());
@@ -280,6 +285,9 @@ fn report(results: &[(&Suite<'_>, Counts)], required: &[String], elapsed: Durati
         println!("{name:32} {counts}");
         for reason in &counts.reasons {
             println!("    skipped: {reason}");
+        }
+        for part in &counts.not_run {
+            println!("    not run: {part}");
         }
         total.add(counts);
     }
