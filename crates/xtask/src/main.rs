@@ -47,7 +47,7 @@ struct Cli {
 enum Command {
     /// Provide the tools that tests and the demo need (Kubernetes, Istio, Envoy, …) and print where they are
     Tools(tools::Args),
-    /// Write what is generated from code: the CRDs and the gRPC code
+    /// Write what is generated from code: the CRDs, the gRPC code, tables of documents
     Generate(generate::Args),
     /// Run a Kubernetes API server on loopback
     Cluster(cluster::Args),
