@@ -28,6 +28,10 @@ async fn every_shell_block_works() {
         if let Err(said) = run(&page, &blocks) {
             failed.push(format!("docs/{page}: {said}"));
         }
+        // What a reader would keep.
+        for namespace in ["shop", "tuning", "coraza-system"] {
+            cluster::kubectl(&["delete", "namespace", namespace, "--ignore-not-found", "--wait=false"]);
+        }
     }
     assert!(failed.is_empty(), "{}", failed.join("\n\n"));
     assert!(ran > 20, "only {ran} blocks were run");

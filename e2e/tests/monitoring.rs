@@ -214,7 +214,7 @@ fn the_rendered_rules_are_those_that_are_tested() {
     let names = |groups: &Value| -> BTreeSet<String> {
         let groups = groups.as_array().unwrap().iter();
         let rules = groups.flat_map(|group| group["rules"].as_array().unwrap());
-        rules.map(|rule| rule.to_string()).collect()
+        rules.map(ToString::to_string).collect()
     };
     let (rendered, ours) = (names(&spec["groups"]), names(&rules()["groups"]));
     let left_out: Vec<_> = ours.difference(&rendered).collect();
@@ -291,18 +291,19 @@ async fn engine(fleet: &Fleet) -> Namespace {
 
 /// Requests of every kind, and edits, until the test ends.
 async fn busy(envoy: Arc<Envoy>, namespace: &Namespace) -> ! {
-    for round in 0_u64.. {
+    let mut round = 0_u64;
+    loop {
         for path in ["/", "/?q=attack", "/?q=odd"] {
             envoy.get(path).await;
         }
         let stream = Request::post("/stream").header("content-type", "application/grpc");
         envoy.send(stream.body("x".to_owned()).unwrap()).await;
-        if round % 5 == 0 {
+        if round.is_multiple_of(5) {
             namespace.source("rules", &format!("{RULES}# {round}\n")).await;
         }
+        round += 1;
         tokio::time::sleep(Duration::from_millis(200)).await;
     }
-    unreachable!("there are more rounds than time")
 }
 
 #[tokio::test]

@@ -29,19 +29,35 @@ const GENERATED: [&str; 2] = ["deploy/crds", "crates/proto/src/gen"];
 /// The chart's values with their comments.
 const VALUES: &str = "charts/coraza-kubernetes-operator/values.yaml";
 
-/// The documents of which a part is generated: where, which part, of what.
-const DOCUMENTS: [(&str, &str, fn() -> Result<String>); 3] = [
-    ("charts/coraza-kubernetes-operator/README.md", "values", || {
-        values::table(&read(VALUES)?)
-    }),
-    ("docs/metrics.md", "metrics", || {
-        let expositions = metrics::SOURCES.map(|(by, file)| Ok((by, read(file)?)));
-        metrics::table(&expositions.into_iter().collect::<Result<Vec<_>>>()?)
-    }),
-    ("docs/api-reference.md", "api", || {
-        let crds = api::KINDS.map(|plural| read(&format!("deploy/crds/waf.k8s.coraza.io_{plural}.yaml")));
-        api::reference(&crds.into_iter().collect::<Result<Vec<_>>>()?)
-    }),
+/// A document of which a part is generated.
+struct Document {
+    path: &'static str,
+    part: &'static str,
+    generated: fn() -> Result<String>,
+}
+
+const DOCUMENTS: [Document; 3] = [
+    Document {
+        path: "charts/coraza-kubernetes-operator/README.md",
+        part: "values",
+        generated: || values::table(&read(VALUES)?),
+    },
+    Document {
+        path: "docs/metrics.md",
+        part: "metrics",
+        generated: || {
+            let expositions = metrics::SOURCES.map(|(by, file)| Ok((by, read(file)?)));
+            metrics::table(&expositions.into_iter().collect::<Result<Vec<_>>>()?)
+        },
+    },
+    Document {
+        path: "docs/api-reference.md",
+        part: "api",
+        generated: || {
+            let crds = api::KINDS.map(|plural| read(&format!("deploy/crds/waf.k8s.coraza.io_{plural}.yaml")));
+            api::reference(&crds.into_iter().collect::<Result<Vec<_>>>()?)
+        },
+    },
 ];
 
 /// Generates in place, compares, and with `--check` puts back what was there: one way to generate, whoever asks.
@@ -76,7 +92,7 @@ async fn generate(args: &Args) -> Result<()> {
         crds.args(["--out", "deploy/crds"]).dir(workspace::root()).run().await?;
         proto.env("UPDATE_GENERATED", "1").stdout().await?;
     }
-    for (path, part, generated) in DOCUMENTS {
+    for Document { path, part, generated } in DOCUMENTS {
         let document = document::splice(&read(path)?, part, &generated()?);
         std::fs::write(
             workspace::root().join(path),
@@ -109,10 +125,10 @@ async fn built() -> Result<[Program; 2]> {
 type Contents = BTreeMap<PathBuf, Vec<u8>>;
 
 fn contents() -> Result<Contents> {
-    let documents = DOCUMENTS
-        .iter()
-        .map(|(path, ..)| (*path, std::fs::read(workspace::root().join(path))));
+    let paths = DOCUMENTS.map(|document| document.path);
+    let documents = paths.map(|path| (path, std::fs::read(workspace::root().join(path))));
     let mut contents: Contents = documents
+        .into_iter()
         .filter_map(|(path, bytes)| Some((path.into(), bytes.ok()?)))
         .collect();
     for folder in GENERATED {

@@ -36,11 +36,11 @@ pub(crate) fn check(kind: Metric, name: &str) {
         .find(|line| line.starts_with(family))
         .expect("a sample for each type");
     let labels = sample.split_once('{').map_or("", |(_, labels)| labels);
-    let mut rest = &plain[family.len()..];
+    let mut rest = plain.strip_prefix(family).expect("a prefix");
     for label in labels.split(',').filter_map(|label| Some(label.split_once('=')?.0)) {
-        let at = rest
-            .find(&format!("_{label}_"))
+        let (_, after) = rest
+            .split_once(&format!("_{label}_"))
             .unwrap_or_else(|| panic!("{name} has no {label}, or not in its place"));
-        rest = &rest[at + label.len() + 1..];
+        rest = after;
     }
 }
