@@ -16,7 +16,7 @@ use self::report::Explanation;
 use self::request::{InvalidRequest, Sent};
 use crate::args;
 use crate::output::{Outcome, PrintError, Terminal};
-use crate::rules::{ChooseError, Runnable, compile, of_cluster, one};
+use crate::rules::{ChooseError, Runnable, bounded, compile, of_cluster, one};
 
 /// Why nothing is explained.
 #[derive(Debug, thiserror::Error)]
@@ -57,13 +57,10 @@ async fn rules(args: &args::Explain) -> Result<Runnable, ChooseError> {
 }
 
 fn read(path: &str) -> io::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    let source: Box<dyn io::Read> = match path {
-        "-" => Box::new(io::stdin()),
-        path => Box::new(std::fs::File::open(path)?),
-    };
-    io::Read::read_to_end(&mut io::Read::take(source, MAX_FILE_BYTES), &mut bytes)?;
-    Ok(bytes)
+    match path {
+        "-" => bounded(io::stdin(), MAX_FILE_BYTES),
+        path => bounded(std::fs::File::open(path)?, MAX_FILE_BYTES),
+    }
 }
 
 /// Takes the request, and the response if there is one, through the phases.

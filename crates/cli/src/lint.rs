@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::io::{self, Write};
 
 use coraza_compiler::{Compiler, Diagnostics, Options};
-use coraza_ruleset::RuleSetKey;
+use coraza_ruleset::{Limits, RuleSetKey};
 use coraza_seclang::Kind;
 use serde::Serialize;
 
@@ -29,6 +29,10 @@ pub(crate) fn run(args: &args::Lint, terminal: &mut Terminal) -> Result<Outcome,
     let collection = collect(&read(&args.paths)?, &compiler);
     let options = Options {
         profile: args.engine_profile,
+        limits: Limits {
+            ruleset: args.max_ruleset_bytes,
+            ..Limits::default()
+        },
         ..Options::default()
     };
     let report = lint(collection, &compiler, &options);

@@ -19,7 +19,7 @@ pub(crate) use collect::{Collection, Counts, collect};
 pub(crate) use finding::Finding;
 pub(crate) use one::{ChooseError, Runnable, choose, compile, of_cluster, one, rules};
 pub(crate) use origin::Origin;
-pub(crate) use read::{ReadError, read};
+pub(crate) use read::{ReadError, bounded, read};
 
 /// A RuleSet, and where its sources stand.
 #[derive(Debug, Clone)]

@@ -16,7 +16,7 @@ use walkdir::WalkDir;
 use self::report::{Outcome, Report, Tested};
 use crate::args;
 use crate::output::{self, PrintError, Progress, Terminal};
-use crate::rules::{ChooseError, choose, compile};
+use crate::rules::{ChooseError, bounded, choose, compile};
 
 /// Why no test was run.
 #[derive(Debug, thiserror::Error)]
@@ -105,9 +105,9 @@ fn read(path: &Path, cases: &mut Vec<FileCase>) -> Result<(), TestError> {
         path: path.to_owned(),
         source,
     };
-    let mut text = String::new();
     let file = std::fs::File::open(path).map_err(failed)?;
-    io::Read::read_to_string(&mut io::Read::take(file, MAX_FILE_BYTES), &mut text).map_err(failed)?;
+    let bytes = bounded(file, MAX_FILE_BYTES).map_err(failed)?;
+    let text = String::from_utf8(bytes).map_err(|error| failed(io::Error::new(io::ErrorKind::InvalidData, error)))?;
     let read = yaml::read(&text).map_err(|source| TestError::Invalid {
         path: path.to_owned(),
         source,

@@ -46,6 +46,7 @@ fn exit_codes_say_how_it_went() {
         (doubtful, &["-", "--warnings-as-errors"], 1),
         (wasm, &["-"], 0),
         (wasm, &["-", "--engine-profile=wasm"], 1),
+        (clean, &["-", "--max-ruleset-bytes=10"], 1),
         ("SecNothing\n", &["-"], 1),
         ("", &["-"], 0),
         ("", &["absent.conf"], 2),

@@ -1,5 +1,7 @@
 //! `diff`.
 
+use clap::ValueHint;
+
 use super::{ClusterFlags, OutputFlags};
 
 /// Say which rules two RuleSets differ in: added, removed, changed, and what changed.
@@ -18,10 +20,10 @@ use super::{ClusterFlags, OutputFlags};
   kubectl coraza diff -n shop ruleset/shop deploy/samples/rules.yaml")]
 pub(crate) struct Diff {
     /// The rules before
-    #[arg(value_name = "OLD")]
+    #[arg(value_name = "OLD", value_hint = ValueHint::AnyPath)]
     pub(crate) old: String,
     /// The rules after
-    #[arg(value_name = "NEW")]
+    #[arg(value_name = "NEW", value_hint = ValueHint::AnyPath)]
     pub(crate) new: String,
     /// Which RuleSet, if manifests have several: NAME or NAMESPACE/NAME
     #[arg(long, value_name = "NAME")]

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use coraza_compiler::Profile;
+use coraza_ruleset::limits::DEFAULT_MAX_RULESET_BYTES;
 
 use super::OutputFlags;
 
@@ -35,6 +36,9 @@ pub(crate) struct Lint {
     /// What runs the rules: native is this project's plugin, wasm is the Go plugin
     #[arg(long, value_name = "PROFILE", default_value_t, value_parser = profiles())]
     pub(crate) engine_profile: Profile,
+    /// The most bytes of one RuleSet; the controller's flag of the same name
+    #[arg(long, value_name = "BYTES", default_value_t = DEFAULT_MAX_RULESET_BYTES)]
+    pub(crate) max_ruleset_bytes: u64,
     #[command(flatten)]
     pub(crate) output: OutputFlags,
 }

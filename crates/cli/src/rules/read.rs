@@ -62,9 +62,6 @@ pub(crate) enum ReadError {
         #[source]
         source: walkdir::Error,
     },
-    /// More than is read.
-    #[error("{} is larger than {} MiB", path.display(), limit >> 20)]
-    TooLarge { path: PathBuf, limit: u64 },
     /// A folder without anything.
     #[error("{} has no .conf, .yaml, .yml or .json files", path.display())]
     Empty { path: PathBuf },
@@ -169,20 +166,29 @@ impl Reader {
     }
 
     fn bytes(&mut self, path: &Path, source: impl io::Read) -> Result<Vec<u8>, ReadError> {
-        let path = path.to_owned();
-        let mut bytes = Vec::new();
-        let read = source.take(MAX_FILE_BYTES + 1).read_to_end(&mut bytes);
-        let length = match read {
-            Ok(length) => u64::try_from(length).unwrap_or(u64::MAX),
-            Err(source) => return Err(ReadError::Read { path, source }),
+        let failed = |source| ReadError::Read {
+            path: path.to_owned(),
+            source,
         };
-        self.bytes = self.bytes.saturating_add(length);
-        for (length, limit) in [(length, MAX_FILE_BYTES), (self.bytes, MAX_BYTES)] {
-            if length > limit {
-                return Err(ReadError::TooLarge { path, limit });
-            }
-        }
+        let bytes = bounded(source, MAX_FILE_BYTES.min(MAX_BYTES.saturating_sub(self.bytes))).map_err(failed)?;
+        self.bytes = self
+            .bytes
+            .saturating_add(u64::try_from(bytes.len()).unwrap_or(u64::MAX));
         Ok(bytes)
+    }
+}
+
+/// All that a file has, or an error if that is more than so many bytes.
+pub(crate) fn bounded(source: impl io::Read, most: u64) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    let length = source.take(most.saturating_add(1)).read_to_end(&mut bytes)?;
+    if u64::try_from(length).is_ok_and(|length| length <= most) {
+        Ok(bytes)
+    } else {
+        Err(io::Error::new(
+            io::ErrorKind::FileTooLarge,
+            format!("it has more than {most} bytes"),
+        ))
     }
 }
 

@@ -3,6 +3,7 @@
 use std::io;
 
 use clap::Parser as _;
+use proptest::prelude::*;
 
 use super::*;
 use crate::args::{Args, Command};
@@ -188,6 +189,29 @@ fn what_is_no_request_is_an_error() {
         match sent(flags) {
             Err(error) => assert!(error.to_string().contains(message), "{flags:?}: {error}"),
             Ok(sent) => panic!("{flags:?}: {sent:?}"),
+        }
+    }
+}
+
+proptest! {
+    /// Whatever the words are, there is a request that a server can read, or an error.
+    #[test]
+    fn every_request_is_one_line_and_headers(
+        url in "[a-z:/?#@.%\\[\\]é \t-]{0,30}",
+        header in "\\PC{0,12}",
+        data in "[@=&;a]{0,6}",
+        form in any::<bool>(),
+    ) {
+        let url = format!("./{url}");
+        let body = if form { "--form-string" } else { "--data-urlencode" };
+        let words = ["kubectl-coraza", "explain", "-f", "unread", body, &data, &format!("--header={header}"), &url];
+        let Ok(Command::Explain(args)) = Args::try_parse_from(words).map(|args| args.command) else {
+            return Ok(());
+        };
+        if let Ok(sent) = request(&args, &read) {
+            prop_assert!(!sent.request.uri.iter().any(|byte| *byte <= b' '));
+            prop_assert!(sent.request.uri.starts_with(b"/"));
+            prop_assert!(sent.request.header(b"host").is_some() || header.to_lowercase().contains("host"));
         }
     }
 }
