@@ -49,9 +49,23 @@ impl Authority {
     /// If `name` is no DNS name.
     #[must_use]
     pub fn issue(&self, name: &str) -> Identity {
+        self.issue_as(name, |_| {})
+    }
+
+    /// The same, that was good until some years ago.
+    #[must_use]
+    pub fn issue_expired(&self, name: &str) -> Identity {
+        self.issue_as(name, |params| {
+            params.not_before = rcgen::date_time_ymd(2020, 1, 1);
+            params.not_after = rcgen::date_time_ymd(2021, 1, 1);
+        })
+    }
+
+    fn issue_as(&self, name: &str, change: impl FnOnce(&mut CertificateParams)) -> Identity {
         let key = KeyPair::generate().expect("a key can be made");
         let mut params = CertificateParams::new(vec![name.to_owned()]).expect("a DNS name");
         params.distinguished_name.push(DnType::CommonName, name);
+        change(&mut params);
         let certificate = params.signed_by(&key, &self.issuer).expect("an authority can sign");
         Identity {
             certificate: certificate.pem(),

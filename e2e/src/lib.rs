@@ -29,6 +29,7 @@ pub mod envoy;
 pub mod fleet;
 pub mod gateway;
 pub mod http;
+pub mod kubectl_coraza;
 pub mod link;
 pub mod manifests;
 pub mod mesh;

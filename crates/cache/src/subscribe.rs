@@ -14,8 +14,9 @@ use coraza_proto::intern::Verbatim;
 use coraza_proto::limits::MAX_POLLERS_PER_REPORT;
 use coraza_proto::{Hello, Request};
 use coraza_runtime::backoff::{self, Backoff};
+use coraza_runtime::log::{News, chain};
 use coraza_runtime::readiness::Latch;
-use coraza_runtime::{drain, log::chain, tls::ClientTls};
+use coraza_runtime::{drain, tls::ClientTls};
 use tokio::sync::watch;
 use tokio::time::MissedTickBehavior;
 use tonic::{Code, Status};
@@ -108,6 +109,7 @@ pub async fn run(
         ready,
         state,
         fence: Fence::default(),
+        said: News::default(),
     };
     tokio::select! {
         () = subscriber.keep_subscribed() => {}
@@ -123,6 +125,8 @@ struct Subscriber {
     ready: Latch,
     state: watch::Sender<State>,
     fence: Fence,
+    /// Why there is no subscription, as far as that was logged since the last one: the same isn't said again at every try.
+    said: News,
 }
 
 impl Subscriber {
@@ -146,15 +150,25 @@ impl Subscriber {
             self.state.send_modify(|state| state.connected = None);
             match ended {
                 Err(ended) if ended.is_expected() => tracing::debug!(%address, error = chain(&ended), "not subscribed"),
-                Err(ended) => tracing::warn!(%address, error = chain(&ended), "not subscribed"),
+                Err(ended) => self.tell(address, &chain(&ended)),
                 Ok(never) => match never {},
             }
             if self.state.borrow().streams > streams {
+                self.said.forget();
                 self.fence.heard(Instant::now());
                 return true;
             }
         }
         false
+    }
+
+    /// Logs why there is no subscription: for people when it is news, else for those who look closely.
+    fn tell(&mut self, address: SocketAddr, error: &str) {
+        if self.said.is(format!("{address} {error}")) {
+            tracing::warn!(%address, error, "not subscribed");
+        } else {
+            tracing::debug!(%address, error, "not subscribed");
+        }
     }
 
     /// Subscribes at one address and applies what comes, as long as it comes.

@@ -3,12 +3,14 @@
 mod cluster;
 mod completion;
 mod diff;
+mod doctor;
 pub(crate) mod duration;
 mod explain;
 mod generate;
 mod lint;
 mod output;
 mod rules;
+mod status;
 mod test;
 
 use clap::{Parser, Subcommand};
@@ -16,11 +18,13 @@ use clap::{Parser, Subcommand};
 pub(crate) use cluster::ClusterFlags;
 pub(crate) use completion::{Completion, Shell};
 pub(crate) use diff::Diff;
+pub(crate) use doctor::Doctor;
 pub(crate) use explain::{Explain, Part, ResponseFlags};
 pub(crate) use generate::{Coreruleset, Generate};
 pub(crate) use lint::Lint;
 pub(crate) use output::{Format, OutputFlags};
 pub(crate) use rules::RulesFlags;
+pub(crate) use status::{Status, StatusFormat};
 pub(crate) use test::Test;
 
 /// Tools for the Coraza Kubernetes Operator.
@@ -50,6 +54,8 @@ pub(crate) enum Command {
     Explain(Explain),
     Test(Test),
     Diff(Diff),
+    Status(Box<Status>),
+    Doctor(Box<Doctor>),
     /// Print the completion script of a shell.
     Completion(Completion),
 }

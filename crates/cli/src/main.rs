@@ -1,15 +1,19 @@
 //! `kubectl-coraza`, a kubectl plugin: parse the command line, run the command, turn what came of it into an exit code.
 
 mod args;
+mod caches;
 mod cluster;
 mod completion;
 mod coreruleset;
 mod diff;
+mod doctor;
 mod explain;
 mod generate;
 mod lint;
 mod output;
 mod rules;
+mod status;
+mod table;
 mod test;
 mod yaml;
 
@@ -62,6 +66,11 @@ async fn run(command: Command, terminal: &mut Terminal) -> ExitCode {
         Command::Explain(args) => exit(explain::run(&args, terminal).await, FAILED, terminal),
         Command::Test(args) => exit(test::run(&args, terminal), FAILED, terminal),
         Command::Diff(args) => exit(diff::run(&args, terminal).await, FAILED, terminal),
+        Command::Status(args) => exit(status::run(&args, terminal).await, FAILED, terminal),
+        Command::Doctor(args) => match doctor::run(&args, terminal).await {
+            Ok(code) => code,
+            Err(error) => exit::<(), _>(Err(error), FAILED, terminal),
+        },
         Command::Completion(args) => exit(completion::write_script(args.shell, terminal.out()), FAILED, terminal),
     }
 }

@@ -107,6 +107,14 @@ impl Terminal {
         }
     }
 
+    /// Writes something that is no answer, as what clears a terminal is none.
+    ///
+    /// # Errors
+    /// Nobody takes it.
+    pub(crate) fn write(&mut self, text: &str) -> Result<(), PrintError> {
+        Ok(self.out.write_all(text.as_bytes())?)
+    }
+
     /// Says something beside the answer, on standard error. If nobody reads it, there is nobody to tell.
     pub(crate) fn note(&mut self, text: impl std::fmt::Display) {
         let _ = writeln!(self.err, "{text}");

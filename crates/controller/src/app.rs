@@ -4,6 +4,7 @@
 //! |---|---|
 //! | one watch per kind | [`watch`](crate::watch): follows the API server into the index, fills the queue |
 //! | grants | [`worker`]: tells the publisher which tokens are in use, once that is known |
+//! | Kubernetes | [`kubernetes`](crate::kubernetes): says once whether the API server is too old |
 //! | workers | [`worker`]: reconcile what the queue gives them, once all kinds were listed |
 //! | election | [`lease`](crate::lease): takes, renews and releases the Lease |
 //! | distribution | [`publish`](crate::publish): serves the caches |
@@ -47,7 +48,7 @@ use crate::watch::index::Indexed;
 use crate::watch::object::{DataView, EngineView, RuleSetView, SourceView};
 use crate::watch::pod::PodView;
 use crate::watch::{self, Scope, Watched};
-use crate::{caches, worker};
+use crate::{caches, kubernetes, worker};
 
 /// How many items are worked on at once for each processor: while some wait for the API server, others compile.
 const WORKERS_PER_PROCESSOR: usize = 4;
@@ -89,6 +90,8 @@ pub async fn run(args: ControllerArgs) -> Result<(), AppError> {
     }
     tasks.spawn(worker::follow_leadership(context.clone(), drain.clone()));
     tasks.spawn(worker::follow_deliveries(context.clone(), drain.clone()));
+    // Not one of the tasks that must never end.
+    tokio::spawn(kubernetes::look(context.clone()));
     tasks.spawn(worker::follow_pollers(context, drain.clone()));
     tasks.spawn(publish::serve(
         publisher.clone(),

@@ -1,6 +1,6 @@
 //! `Context`: what every reconciliation works with.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use coraza_compiler::{Compiler, Profile};
 use coraza_ruleset::Limits;
@@ -68,6 +68,7 @@ pub struct Engines {
     tokens: Mutex<Tokens>,
     announced: Mutex<Announced>,
     istio_note: Mutex<Option<String>>,
+    kubernetes_note: OnceLock<String>,
     trackers: Mutex<Trackers>,
 }
 
@@ -97,6 +98,18 @@ impl Context {
     pub fn istio_note(&self) -> Option<String> {
         let note = self.engines.istio_note.lock().unwrap_or_else(PoisonError::into_inner);
         note.clone()
+    }
+
+    /// What a person should know whose Engine is applied, though it keeps nothing from working.
+    #[must_use]
+    pub fn notes(&self) -> Vec<String> {
+        let kubernetes = self.engines.kubernetes_note.get().cloned();
+        kubernetes.into_iter().chain(self.istio_note()).collect()
+    }
+
+    /// What is the matter with this Kubernetes, found out once.
+    pub fn set_kubernetes_note(&self, note: String) {
+        let _ = self.engines.kubernetes_note.set(note);
     }
 
     /// Gives whether that is news.

@@ -8,6 +8,7 @@ pub mod client;
 pub mod context;
 pub mod engine;
 pub mod istio;
+pub mod kubernetes;
 pub mod lease;
 pub mod metrics;
 pub mod publish;

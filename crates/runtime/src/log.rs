@@ -1,5 +1,6 @@
 //! Structured logs on standard error: one JSON object a line, or text for a person at a terminal.
 
+use std::collections::HashSet;
 use std::error::Error;
 
 use clap::{Args, ValueEnum};
@@ -54,6 +55,28 @@ pub fn init(args: &LogArgs) -> Result<(), InvalidLevel> {
     Ok(())
 }
 
+/// What was said already, so that what is tried again and again is logged when it is news only. Bounded, since peers make up what is said.
+#[derive(Debug, Default)]
+pub struct News(HashSet<String>);
+
+impl News {
+    /// More than a fleet's peers have reasons; beyond it some things are said twice.
+    const MOST: usize = 64;
+
+    /// Whether this was not said yet; from now on it was.
+    pub fn is(&mut self, said: String) -> bool {
+        if self.0.len() >= Self::MOST {
+            self.0.clear();
+        }
+        self.0.insert(said)
+    }
+
+    /// All is well again: whatever comes next is news.
+    pub fn forget(&mut self) {
+        self.0.clear();
+    }
+}
+
 /// A word alone that is no level would be taken for a target, and all others would be silent.
 fn filter(level: &str) -> Result<EnvFilter, Box<dyn Error + Send + Sync>> {
     for word in level.split(',').filter(|part| !part.contains(['=', '['])) {
@@ -87,6 +110,20 @@ pub fn chain(error: &dyn Error) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_was_said_is_no_news_until_all_is_well_again_or_much_was_said() {
+        let mut news = News::default();
+        let is = |news: &mut News, said: &str| news.is(said.to_owned());
+        assert!(is(&mut news, "a") && is(&mut news, "b"));
+        assert!(!is(&mut news, "a"));
+        news.forget();
+        assert!(is(&mut news, "a"));
+        for number in 0..10_000 {
+            news.is(number.to_string());
+            assert!(news.0.len() <= News::MOST);
+        }
+    }
 
     #[test]
     fn a_wrong_level_is_named_with_its_cause() {

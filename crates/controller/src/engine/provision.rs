@@ -150,8 +150,8 @@ pub async fn provision(
     plugin(context, engine, (&module, &token, drive), &mut work).await;
     telemetry(context, engine, &mut work).await;
     if !work.deposed {
-        let notes: Vec<String> = context.istio_note().into_iter().collect();
-        work.say(outcome::configured(engine, &name::plugin(&engine.key), &module, &notes));
+        let plugin = name::plugin(&engine.key);
+        work.say(outcome::configured(engine, &plugin, &module, &context.notes()));
     }
     work
 }

@@ -52,6 +52,20 @@ async fn a_new_engine_costs_one_call_per_object_and_settles() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_old_kubernetes_is_said_and_stops_nothing() {
+    let world = World::new();
+    world.context.set_kubernetes_note("Kubernetes is v1.30.0".to_owned());
+    world.put_engine("waf", "u1", |_| {});
+    world.settle("waf").await;
+    assert_eq!(world.said("waf"), READY);
+    assert!(
+        world.message("waf").ends_with("; Kubernetes is v1.30.0"),
+        "{}",
+        world.message("waf")
+    );
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_restart_writes_nothing() {
     let world = World::new();
     world.put_engine("waf", "u1", |_| {});

@@ -3,11 +3,12 @@
 //! On hyper itself: tonic's own server knows certificates that never change only.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use coraza_proto::v1alpha1::distribution_server::DistributionServer;
 use coraza_proto::{CACHE_IDENTITY, limits};
+use coraza_runtime::log::{News, chain};
 use coraza_runtime::tls::{self, ServerTls};
 use coraza_runtime::{drain, drain::Watch};
 use hyper::server::conn::http2;
@@ -64,6 +65,7 @@ pub async fn serve(
         .accept_compressed(CompressionEncoding::Zstd)
         .send_compressed(CompressionEncoding::Zstd);
     let permits = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+    let failures = Failures::default();
     loop {
         let accepted = tokio::select! {
             accepted = accept(&listener, &permits) => accepted,
@@ -74,9 +76,10 @@ pub async fn serve(
             continue;
         };
         let (acceptor, service, drain) = (TlsAcceptor::from(tls.current()), service.clone(), drain.clone());
+        let failures = failures.clone();
         tokio::spawn(async move {
             let _permit = permit;
-            if let Some(stream) = handshake(acceptor, socket, address).await {
+            if let Some(stream) = handshake(acceptor, socket, address, &failures).await {
                 connection(stream, address, service, drain).await;
             }
         });
@@ -98,17 +101,37 @@ async fn accept(
     }
 }
 
-async fn handshake(acceptor: TlsAcceptor, socket: TcpStream, address: SocketAddr) -> Option<TlsStream<TcpStream>> {
+/// Handshakes that failed, by who came and why: a cache with a bad certificate comes again every few seconds, and each reason is said once.
+#[derive(Debug, Clone, Default)]
+struct Failures(Arc<Mutex<News>>);
+
+impl Failures {
+    fn tell(&self, address: SocketAddr, error: &str) {
+        let mut news = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if news.is(format!("{} {error}", address.ip())) {
+            tracing::warn!(%address, error, "tls handshake failed");
+        } else {
+            tracing::debug!(%address, error, "tls handshake failed");
+        }
+    }
+}
+
+async fn handshake(
+    acceptor: TlsAcceptor,
+    socket: TcpStream,
+    address: SocketAddr,
+    failures: &Failures,
+) -> Option<TlsStream<TcpStream>> {
     // Messages are small at the ends of a change, and must not wait for each other.
     let _ = socket.set_nodelay(true);
     match tokio::time::timeout(HANDSHAKE_TIMEOUT, acceptor.accept(socket)).await {
         Ok(Ok(stream)) => Some(stream),
         Ok(Err(error)) => {
-            tracing::info!(%address, %error, "tls handshake failed");
+            failures.tell(address, &chain(&error));
             None
         }
         Err(_) => {
-            tracing::info!(%address, "tls handshake timed out");
+            failures.tell(address, "it took too long");
             None
         }
     }
