@@ -39,6 +39,8 @@ pub struct Cache {
     pub health: SocketAddr,
     /// Where `/metrics` is.
     pub metrics: SocketAddr,
+    /// Where the plugin is served, by one that was given `--plugin-file`.
+    pub plugin: SocketAddr,
     /// The folder with its certificate.
     pub tls_dir: PathBuf,
     /// The process, to be killed, frozen and terminated.
@@ -92,12 +94,14 @@ impl Cache {
     pub fn start(settings: Settings) -> Self {
         let tls_dir = process::folder(&settings.name);
         settings.identity.write(&tls_dir);
-        let [http, health, metrics] = std::array::from_fn(|_| port::free());
-        let process = Process::start(&settings.name, command(&settings, &tls_dir, [http, health, metrics]));
+        let [http, health, metrics, plugin] = std::array::from_fn(|_| port::free());
+        let addresses = [http, health, metrics, plugin];
+        let process = Process::start(&settings.name, command(&settings, &tls_dir, addresses));
         Self {
             http,
             health,
             metrics,
+            plugin,
             tls_dir,
             process,
             settings,
@@ -110,7 +114,7 @@ impl Cache {
     /// If it can't be started.
     pub fn restart(&mut self) {
         self.process.kill();
-        let addresses = [self.http, self.health, self.metrics];
+        let addresses = [self.http, self.health, self.metrics, self.plugin];
         self.process = Process::start(&self.settings.name, command(&self.settings, &self.tls_dir, addresses));
     }
 
@@ -153,8 +157,8 @@ fn ok<T: for<'de> Deserialize<'de>>(answer: Result<Answer>) -> Result<T, String>
     serde_json::from_slice(&answer.body).map_err(|error| format!("{error}: {}", answer.text()))
 }
 
-fn command(settings: &Settings, tls_dir: &Path, addresses: [SocketAddr; 3]) -> std::process::Command {
-    let [http, health, metrics] = addresses;
+fn command(settings: &Settings, tls_dir: &Path, addresses: [SocketAddr; 4]) -> std::process::Command {
+    let [http, health, metrics, plugin] = addresses;
     let mut command = Process::command(&environment().cache);
     command
         .env("KUBECONFIG", &settings.kubeconfig)
@@ -162,6 +166,7 @@ fn command(settings: &Settings, tls_dir: &Path, addresses: [SocketAddr; 3]) -> s
         .env("POD_NAME", &settings.name);
     command
         .arg(format!("--cache-server-port={}", http.port()))
+        .arg(format!("--plugin-port={}", plugin.port()))
         .arg(format!(
             "--cache-server-bind-address={}",
             environment().cluster.bind_address()

@@ -3,6 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::process::Command;
 use std::sync::atomic::{AtomicU8, Ordering};
+use std::time::Duration;
 
 use anyhow::Result;
 use k8s_openapi::api::core::v1::Pod;
@@ -13,11 +14,14 @@ use crate::http::{self, Answer};
 use crate::object::{GATEWAY, HTTP_ROUTE};
 use crate::origin::Origin;
 use crate::process::Process;
-use crate::wait::until;
+use crate::wait::{until, until_within};
 use crate::{Namespace, environment, service};
 
 /// The port that Gateways listen on.
 const PORT: u16 = 8080;
+
+/// How long a proxy may take to start. When a file's tests begin, each starts one, and istiod and the controller manager make their objects one after the other.
+const PATIENCE: Duration = Duration::from_secs(120);
 
 /// A running Gateway. Dropping it kills its proxy.
 #[derive(Debug)]
@@ -37,17 +41,27 @@ pub struct Gateway {
 impl Gateway {
     /// Makes a Gateway, with a route to an origin, and starts its proxy.
     pub async fn start(namespace: &Namespace, name: &str, origin: &Origin) -> Self {
+        Self::start_before(namespace, name, origin.address).await
+    }
+
+    /// As [`start`](Self::start), with a route to any server on the node.
+    pub async fn start_before(namespace: &Namespace, name: &str, upstream: SocketAddr) -> Self {
+        Self::create(namespace, name, upstream).await;
+        Self::run(&namespace.name, name).await
+    }
+
+    /// Makes a Gateway without starting its proxy.
+    pub async fn create(namespace: &Namespace, name: &str, upstream: SocketAddr) {
         let listener = json!({ "name": "http", "port": PORT, "protocol": "HTTP" });
         let gateway = json!({ "gatewayClassName": "istio", "listeners": [listener] });
         GATEWAY.apply(&namespace.client, &namespace.name, name, gateway).await;
         let backend = format!("{name}-origin");
-        service::create(&namespace.client, &namespace.name, &backend, 80, &[origin.address]).await;
+        service::create(&namespace.client, &namespace.name, &backend, 80, &[upstream]).await;
         let route = json!({
             "parentRefs": [{ "name": name }],
             "rules": [{ "backendRefs": [{ "name": backend, "port": 80 }] }],
         });
         HTTP_ROUTE.apply(&namespace.client, &namespace.name, name, route).await;
-        Self::run(&namespace.name, name).await
     }
 
     /// Starts the proxy of a Gateway that is there.
@@ -64,21 +78,25 @@ impl Gateway {
             .arg("--dir")
             .arg(&environment.cluster.dir);
         let process = Process::start(&format!("gateway-{name}"), command);
-        let (pod, network) = until(&format!("the proxy of Gateway {namespace}/{name}"), async || {
-            if let Some(status) = process.ended() {
-                panic!(
-                    "the proxy of Gateway {namespace}/{name} ended: {status}\n{}",
-                    process.log()
-                );
-            }
-            let log = process.log();
-            let ready = log
-                .lines()
-                .find_map(|line| line.strip_prefix("ready: Pod ")?.split_once(" in "));
-            ready
-                .map(|(pod, network)| (pod.to_owned(), network.to_owned()))
-                .ok_or(log)
-        })
+        let (pod, network) = until_within(
+            PATIENCE,
+            &format!("the proxy of Gateway {namespace}/{name}"),
+            async || {
+                if let Some(status) = process.ended() {
+                    panic!(
+                        "the proxy of Gateway {namespace}/{name} ended: {status}\n{}",
+                        process.log()
+                    );
+                }
+                let log = process.log();
+                let ready = log
+                    .lines()
+                    .find_map(|line| line.strip_prefix("ready: Pod ")?.split_once(" in "));
+                ready
+                    .map(|(pod, network)| (pod.to_owned(), network.to_owned()))
+                    .ok_or(log)
+            },
+        )
         .await;
         Self {
             name: name.to_owned(),
@@ -146,6 +164,15 @@ impl Gateway {
         std::fs::read(log)
             .map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
             .unwrap_or_default()
+    }
+
+    /// Waits until pilot-agent or Envoy has written something.
+    pub async fn agent_log_has(&self, wanted: &str) {
+        until(&format!("pilot-agent to say {wanted:?}"), async || {
+            let log = self.agent_log();
+            if log.contains(wanted) { Ok(()) } else { Err(log) }
+        })
+        .await;
     }
 
     /// Deletes its Pod, with its proxy, and starts the proxy of the Pod that its Deployment makes instead.

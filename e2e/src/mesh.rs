@@ -5,13 +5,26 @@ use std::net::{IpAddr, SocketAddr};
 use serde_json::{Value, json};
 use tokio::sync::OnceCell;
 
+use crate::cache::Cache;
 use crate::fleet::{Fleet, Size};
 use crate::http;
 use crate::registry::Registry;
-use crate::{environment, service, wasm};
+use crate::service::{self, Port};
+use crate::{environment, wasm};
 
 /// The caches' Service, in the fleet's namespace.
 pub const CACHE_SERVICE: &str = "coraza-cache";
+
+/// The plugin of Engines that name none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DefaultImage {
+    /// [`wasm::echo`], from the registry.
+    Echo,
+    /// The plugin, from the registry.
+    Plugin,
+    /// The plugin, from the caches.
+    Embedded,
+}
 
 /// One controller and two caches, and what they need of a mesh.
 #[derive(Debug)]
@@ -20,7 +33,7 @@ pub struct Mesh {
     pub fleet: Fleet,
     /// Where plugins are pulled from.
     pub registry: Registry,
-    /// The URL of the filter that Engines without an image get: [`wasm::echo`].
+    /// The URL of [`wasm::echo`].
     pub echo: String,
     /// The URL of the plugin itself.
     pub plugin: String,
@@ -31,14 +44,28 @@ pub struct Mesh {
 static SHARED: OnceCell<Mesh> = OnceCell::const_new();
 
 impl Mesh {
-    /// The one that the tests of a *shared* file have in common; ready.
+    /// The one that the tests of a *shared* file have in common; ready. Engines that name no image get [`wasm::echo`].
     pub async fn shared() -> &'static Self {
-        SHARED.get_or_init(|| Self::start(&[])).await
+        SHARED.get_or_init(|| Self::launch(DefaultImage::Echo, &[], true)).await
     }
 
-    /// The same in a file where no filter that fails is started anew: a file's tests have either this one or [`shared`](Self::shared) in common.
+    /// The same in a file where no filter that fails is started anew: a file's tests have one of these in common.
     pub async fn shared_without_reload() -> &'static Self {
-        SHARED.get_or_init(|| Self::start(&["--fail-reload=never"])).await
+        SHARED
+            .get_or_init(|| Self::launch(DefaultImage::Echo, &["--fail-reload=never"], true))
+            .await
+    }
+
+    /// The same in a file whose Engines that name no image get the plugin itself.
+    pub async fn shared_with_plugin() -> &'static Self {
+        SHARED
+            .get_or_init(|| Self::launch(DefaultImage::Plugin, &[], true))
+            .await
+    }
+
+    /// One of the test's own, ready. Waits until no other test has one.
+    pub async fn start(image: DefaultImage) -> Self {
+        Self::launch(image, &[], false).await
     }
 
     /// Its fleet, if a test has asked for it.
@@ -46,20 +73,37 @@ impl Mesh {
         SHARED.get().map(|mesh| &mesh.fleet)
     }
 
-    async fn start(controller_flags: &[&str]) -> Self {
+    async fn launch(image: DefaultImage, controller_flags: &[&str], shared: bool) -> Self {
         let registry = Registry::start().await;
         let echo = registry.push("echo", "v1", &wasm::echo()).await;
         let read = |path| std::fs::read(path).expect("the plugin can be read");
         let plugin = registry.push("coraza", "v1", &read(&environment().plugin)).await;
         let with_trap = read(&environment().plugin_with_trap);
         let plugin_with_trap = registry.push("coraza", "with-trap", &with_trap).await;
-        let default_image = format!("--default-wasm-image={echo}");
+        let default_image = match image {
+            DefaultImage::Echo => &echo,
+            DefaultImage::Plugin => &plugin,
+            DefaultImage::Embedded => "embedded",
+        };
+        let default_image = format!("--default-wasm-image={default_image}");
         let service = format!("--cache-service={CACHE_SERVICE}");
+        let module = format!("--plugin-file={}", environment().plugin.display());
+        let cache_flags: &[&str] = if image == DefaultImage::Embedded {
+            &[&module]
+        } else {
+            &[]
+        };
         let size = Size::of(1, 2)
             .controller_flags(&[&default_image, &service, "--operator-name=coraza-controller"])
-            .controller_flags(controller_flags);
-        let fleet = Fleet::launch(size, None).await;
-        fleet.ready().await;
+            .controller_flags(controller_flags)
+            .cache_flags(cache_flags);
+        let fleet = if shared {
+            let fleet = Fleet::launch(size, None).await;
+            fleet.ready().await;
+            fleet
+        } else {
+            Fleet::start(size).await
+        };
         let mesh = Self {
             fleet,
             registry,
@@ -67,22 +111,33 @@ impl Mesh {
             plugin,
             plugin_with_trap,
         };
-        service::create(
-            &crate::client().await,
-            &mesh.fleet.namespace,
-            CACHE_SERVICE,
-            80,
-            &mesh.caches(),
-        )
-        .await;
+        mesh.serve_plugins_at(mesh.on_node(|cache| cache.plugin)).await;
         mesh
+    }
+
+    /// Makes the caches' Service, with plugins from these servers: as many as there are caches.
+    pub async fn serve_plugins_at(&self, plugins: Vec<SocketAddr>) {
+        let ports = [("http", 80, self.caches()), ("http-plugin", 18_081, plugins)];
+        let ports = ports.map(|(name, number, endpoints)| Port {
+            name,
+            number,
+            endpoints,
+        });
+        let client = crate::client().await;
+        service::create_with(&client, &self.fleet.namespace, CACHE_SERVICE, &ports).await;
     }
 
     /// The caches as Pods reach them.
     #[must_use]
     pub fn caches(&self) -> Vec<SocketAddr> {
+        self.on_node(|cache| cache.http)
+    }
+
+    /// Addresses of the caches as Pods reach them.
+    #[must_use]
+    pub fn on_node(&self, address: fn(&Cache) -> SocketAddr) -> Vec<SocketAddr> {
         let node = IpAddr::V4(environment().cluster.istio().node);
-        let ports = self.fleet.caches.iter().map(|cache| cache.http.port());
+        let ports = self.fleet.caches.iter().map(|cache| address(cache).port());
         ports.map(|port| SocketAddr::new(node, port)).collect()
     }
 

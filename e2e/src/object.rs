@@ -26,6 +26,8 @@ pub const WASM_PLUGIN: Kind = Kind::of("extensions.istio.io", "v1alpha1", "WasmP
 pub const SERVICE_ENTRY: Kind = Kind::of("networking.istio.io", "v1", "ServiceEntry");
 /// `DestinationRule` of Istio.
 pub const DESTINATION_RULE: Kind = Kind::of("networking.istio.io", "v1", "DestinationRule");
+/// `NetworkPolicy` of Kubernetes.
+pub const NETWORK_POLICY: Kind = Kind::of("networking.k8s.io", "v1", "NetworkPolicy");
 /// `Telemetry` of Istio.
 pub const TELEMETRY: Kind = Kind::of("telemetry.istio.io", "v1", "Telemetry");
 
@@ -46,6 +48,7 @@ impl Kind {
         let plural = match self.name {
             "ServiceEntry" => "serviceentries",
             "Telemetry" => "telemetries",
+            "NetworkPolicy" => "networkpolicies",
             _ => return ApiResource::from_gvk(&kind),
         };
         ApiResource::from_gvk_with_plural(&kind, plural)

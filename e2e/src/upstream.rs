@@ -48,8 +48,20 @@ impl Upstream {
     /// # Panics
     /// If it can't listen.
     pub async fn start() -> Self {
-        let address = crate::port::free();
+        Self::start_at(crate::port::free()).await
+    }
+
+    /// Starts one on the node of a mesh, where Pods reach it.
+    ///
+    /// # Panics
+    /// If it can't listen.
+    pub async fn start_on_node() -> Self {
+        Self::start_at((crate::environment().cluster.istio().node, 0).into()).await
+    }
+
+    async fn start_at(address: SocketAddr) -> Self {
         let listener = TcpListener::bind(address).await.expect("the address is free");
+        let address = listener.local_addr().expect("a listener has an address");
         let seen = Arc::new(Mutex::new(Vec::new()));
         let record = Arc::clone(&seen);
         let task = tokio::spawn(async move {

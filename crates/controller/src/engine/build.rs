@@ -68,6 +68,8 @@ pub fn plugin(engine: &ResolvedEngine, settings: &Settings, plugin: &Plugin<'_>)
     set("namespace", (&*engine.key.namespace).into());
     set("engine_uid", engine.uid.as_str().into());
     set("driver_type", "wasm".into());
+    // What is written on a block only, for access logs that ask for it.
+    set("enable_filter_state_logs", true.into());
     if let Some(redrive) = redrive {
         set(REDRIVE, redrive.clone());
     }

@@ -30,6 +30,11 @@ const READY_PORT: u16 = 18_080;
 /// How long a debounce waits for more changes before it pushes: as long as Istio's default. Measured times have it in them.
 const DEBOUNCE: &str = "100ms";
 
+/// A line for each request, with what the plugin says of those that it blocked.
+const ACCESS_LOG: &str = "ACCESS %REQ(:METHOD)% %REQ(X-ENVOY-ORIGINAL-PATH?:PATH)% %RESPONSE_CODE% request=%REQ(X-REQUEST-ID)% \
+rule=%FILTER_STATE(wasm.io.coraza.waf.rule_id:PLAIN)% phase=%FILTER_STATE(wasm.io.coraza.waf.phase:PLAIN)% \
+category=%FILTER_STATE(wasm.io.coraza.waf.category:PLAIN)%\n";
+
 /// How often it is asked whether it is ready: that takes it 1 to 3 s.
 const POLL: Duration = Duration::from_millis(50);
 
@@ -110,6 +115,7 @@ fn environment(istiod: Program, home: &Path) -> Program {
 fn mesh() -> Value {
     json!({
         "accessLogFile": "/dev/stdout",
+        "accessLogFormat": ACCESS_LOG,
         "enableTracing": false,
         "enablePrometheusMerge": false,
         "defaultProviders": {},
