@@ -16,7 +16,7 @@ use crate::args::{ClusterFlags, OutputFlags};
   kubectl coraza doctor -n shop
 
   # For a script
-  kubectl coraza doctor -o json | jq '.checks[].findings[] | select(.severity == \"problem\")'")]
+  kubectl coraza doctor -o json")]
 pub(crate) struct Doctor {
     /// The namespace that the operator runs in, if it can't be found
     #[arg(long, value_name = "NAMESPACE")]

@@ -20,7 +20,6 @@ use crate::status::goal::WaitFor;
   kubectl coraza status engine/waf -o wide
 
   # After a change: wait until every gateway pod runs it
-  kubectl apply -f rules.yaml
   kubectl coraza status waf --wait-for enforced --timeout 2m
 
   # Watch a roll-out
