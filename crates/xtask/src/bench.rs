@@ -10,6 +10,7 @@ mod figure;
 mod fleet;
 mod http;
 mod objects;
+mod plugin;
 mod scale;
 mod usage;
 mod wrk;
@@ -17,7 +18,7 @@ mod wrk;
 use anyhow::Result;
 use clap::Subcommand;
 
-/// What to measure: without a name all of it, which takes about half an hour on a quiet machine.
+/// What to measure: without a name all of it, which takes about three quarters of an hour on a quiet machine.
 #[derive(clap::Args)]
 pub(crate) struct Args {
     #[command(subcommand)]
@@ -36,6 +37,8 @@ enum Suite {
     Delivery(delivery::Args),
     /// Many Engines: how soon they are Ready, what they ask of the API server, at first, at rest and by what happens, and memory
     Engines(engines::Args),
+    /// The plugin in Envoy: what it adds to requests, also while it reloads, its memory, and how soon an edit is enforced
+    Plugin(plugin::Args),
     /// Many RuleSets, each the Core Rule Set and a source of its own: memory, a new cache
     Scale(scale::Args),
 }
@@ -48,6 +51,7 @@ pub(crate) async fn run(args: &Args) -> Result<()> {
         Some(Suite::Engine(args)) => engine::measure(args).await,
         Some(Suite::Delivery(args)) => delivery::measure(args).await,
         Some(Suite::Engines(args)) => engines::measure(args).await,
+        Some(Suite::Plugin(args)) => plugin::measure(args).await,
         Some(Suite::Scale(args)) => scale::measure(args).await,
         None => {
             cache::measure().await?;
@@ -55,7 +59,8 @@ pub(crate) async fn run(args: &Args) -> Result<()> {
             engine::measure(&engine::Args::default()).await?;
             delivery::measure(&delivery::Args::default()).await?;
             engines::measure(&engines::Args::default()).await?;
-            scale::measure(&scale::Args::default()).await
+            scale::measure(&scale::Args::default()).await?;
+            plugin::measure(&plugin::Args::default()).await
         }
     }
 }

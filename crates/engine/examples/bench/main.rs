@@ -1,7 +1,8 @@
 //! Measures the engine beside libmodsecurity with the same rules and requests, in one process: for `cargo xtask bench engine`.
 //!
-//! `bench --crs DIR [--libmodsecurity FILE] [--level N] [--only TEXT] [--rounds N] [--own]`, with the folder of the Core Rule Set's Go
-//! module; `--own` measures what has no peer instead. One JSON object a line.
+//! `bench --crs DIR [--libmodsecurity FILE] [--level N] [--only TEXT] [--rounds N] [--own] [--export]`, with the folder of the Core Rule Set's Go
+//! module; `--own` measures what has no peer instead. One JSON object a line. `--export` measures nothing and writes the rules and the requests
+//! in one object, for who measures with them what is around the engine.
 
 #![allow(
     clippy::print_stdout,
@@ -20,11 +21,14 @@ mod own;
 mod rules;
 mod scenario;
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
+use base64::engine::general_purpose::STANDARD;
+use base64::prelude::Engine as _;
 use coraza_engine::Program;
 use coraza_engine::transaction::{Connection, Identity, Interrupted, Report, RequestLine, Transaction, states};
 use rustix::time::{ClockId, clock_gettime};
@@ -43,6 +47,8 @@ struct Wanted {
     rounds: usize,
     /// Not scenarios, but what has no peer.
     own: bool,
+    /// Only what would be measured.
+    export: bool,
 }
 
 fn main() -> ExitCode {
@@ -63,25 +69,35 @@ fn wanted() -> Result<Wanted, String> {
         only: String::new(),
         rounds: 7,
         own: false,
+        export: false,
     };
     let mut arguments = std::env::args().skip(1);
     while let Some(flag) = arguments.next() {
-        if flag == "--own" {
-            wanted.own = true;
-            continue;
-        }
-        let value = arguments.next().ok_or_else(|| format!("{flag} takes a value"))?;
-        let number = || value.parse::<usize>().map_err(|_| format!("{flag} takes a number"));
         match flag.as_str() {
-            "--crs" => wanted.crs = value.into(),
-            "--libmodsecurity" => wanted.libmodsecurity = Some(value),
-            "--level" => wanted.level = u8::try_from(number()?).unwrap_or(u8::MAX),
-            "--only" => wanted.only = value,
-            "--rounds" => wanted.rounds = number()?,
-            _ => return Err(format!("unknown argument {flag}")),
+            "--own" => wanted.own = true,
+            "--export" => wanted.export = true,
+            _ => {
+                let value = arguments.next().ok_or_else(|| format!("{flag} takes a value"))?;
+                wanted.take(&flag, value)?;
+            }
         }
     }
     Ok(wanted)
+}
+
+impl Wanted {
+    fn take(&mut self, flag: &str, value: String) -> Result<(), String> {
+        let number = || value.parse::<usize>().map_err(|_| format!("{flag} takes a number"));
+        match flag {
+            "--crs" => self.crs = value.into(),
+            "--libmodsecurity" => self.libmodsecurity = Some(value),
+            "--level" => self.level = u8::try_from(number()?).unwrap_or(u8::MAX),
+            "--only" => self.only = value,
+            "--rounds" => self.rounds = number()?,
+            _ => return Err(format!("unknown argument {flag}")),
+        }
+        Ok(())
+    }
 }
 
 fn run(wanted: &Wanted) -> Result<(), String> {
@@ -90,8 +106,12 @@ fn run(wanted: &Wanted) -> Result<(), String> {
         return own::measure(&folder);
     }
     let setup = Setup::blocking(wanted.level);
-    let program = rules::load(&folder, &setup)?;
     let Sources { texts, files } = rules::sources(&folder, &setup)?;
+    if wanted.export {
+        export(&texts, &files);
+        return Ok(());
+    }
+    let program = rules::load(&folder, &setup)?;
     let peer = match &wanted.libmodsecurity {
         Some(path) => Some(LibModSecurity::load(path.as_ref(), &texts, &files)?),
         None => None,
@@ -118,6 +138,31 @@ fn run(wanted: &Wanted) -> Result<(), String> {
         println!("{line}");
     }
     Ok(())
+}
+
+/// Rules as a cache serves them, and requests; bytes in base64.
+fn export(texts: &[String], files: &BTreeMap<String, Vec<u8>>) {
+    let files: BTreeMap<_, _> = files
+        .iter()
+        .map(|(name, bytes)| (name, STANDARD.encode(bytes)))
+        .collect();
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    let request = |scenario: &Scenario| {
+        let headers = scenario.headers.iter();
+        json!({
+            "scenario": scenario.name,
+            "method": scenario.method,
+            "uri": scenario.uri,
+            "headers": headers.map(|(name, value)| (text(name), text(value))).collect::<BTreeMap<_, _>>(),
+            "body": STANDARD.encode(&scenario.body),
+            "attack": scenario.attack,
+        })
+    };
+    let requests: Vec<_> = scenario::all().iter().map(request).collect();
+    println!(
+        "{}",
+        json!({ "rules": texts.join("\n"), "dataFiles": files, "requests": requests })
+    );
 }
 
 /// Both engines must say of a request the same, and at paranoia level 1 what it is (higher ones take some that are harmless for attacks):

@@ -130,7 +130,7 @@ async fn memory(fleet: &Fleet) -> Result<()> {
 }
 
 /// The nearest rank of sorted times.
-fn percentile(sorted: &[Duration], percent: usize) -> Result<Duration> {
+pub(super) fn percentile(sorted: &[Duration], percent: usize) -> Result<Duration> {
     let rank = (sorted.len() * percent).div_ceil(100).saturating_sub(1);
     sorted.get(rank).copied().context("no times")
 }
