@@ -35,6 +35,8 @@ pub struct Config {
     pub namespace: Option<String>,
     /// Which matches are logged.
     pub match_log: MatchLog,
+    /// Whether each request is logged, for collectors that make metrics of lines.
+    pub log_requests: bool,
     /// The most work of one transaction, in the engine's unit; the engine's default if absent.
     pub work_limit: Option<u64>,
     /// Content types whose bodies are streams: they are let through as they come, uninspected. gRPC always is.
@@ -154,6 +156,7 @@ impl Config {
                 Some("all") => MatchLog::All,
                 _ => MatchLog::Sampled,
             },
+            log_requests: keys.bool("log_requests").unwrap_or_default(),
             work_limit: keys
                 .number("waf_work_limit")
                 .and_then(|limit| u64::try_from(limit).ok()),

@@ -261,11 +261,7 @@ impl Stream {
         let Some(site) = &self.site else {
             return Action::Continue;
         };
-        outlets.metrics.add(
-            outlets.host,
-            site.names.contract("requests_total", &[("outcome", "error")]),
-            1,
-        );
+        self.count_request(outlets, "error", None);
         match site.failure_policy {
             FailurePolicy::Allow => Action::Continue,
             FailurePolicy::Fail => {

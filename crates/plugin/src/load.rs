@@ -2,6 +2,7 @@
 //! between them. No IO.
 
 mod chunk;
+mod overrides;
 mod warm;
 
 use std::cell::RefCell;
@@ -10,8 +11,10 @@ use std::sync::Arc;
 
 use chunk::Chunks;
 use coraza_engine::seclang::rules::{Phase, RuleId, Rules};
-use coraza_engine::seclang::{self, DirectiveKind, LineIndex, Parsed, SourceDiagnostic, SourceId};
+use coraza_engine::seclang::{self, LineIndex, Parsed, SourceDiagnostic, SourceId};
 use coraza_engine::{Options, Program, ProgramBuilder};
+
+pub use overrides::Override;
 
 use crate::poll::Content;
 use crate::revision::Revision;
@@ -67,15 +70,6 @@ impl Loaded {
     }
 }
 
-/// A rule that is not as it was written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Override {
-    /// Its number.
-    pub rule: u64,
-    /// `disabled` or `action_changed`.
-    pub kind: &'static str,
-}
-
 /// The rules can't be run.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{count} errors in the rules: {}", shown.join("; "))]
@@ -100,7 +94,7 @@ pub enum Progress {
 pub struct Loading {
     revision: Option<Revision>,
     files: BTreeMap<String, Vec<u8>>,
-    overrides: BTreeSet<Override>,
+    overrides: Vec<Override>,
     /// The most work of one transaction, in the engine's unit; the engine's own limit if absent.
     work_limit: Option<u64>,
     stage: Stage,
@@ -126,7 +120,7 @@ impl Loading {
         Self {
             revision,
             files: content.files,
-            overrides: BTreeSet::new(),
+            overrides: Vec::new(),
             work_limit: None,
             stage: Stage::Parse {
                 chunks: Chunks::of(content.rules, content.sources),
@@ -170,11 +164,11 @@ impl Loading {
             Stage::Parse { chunks, mut parsed } => {
                 if let Some(source) = chunks.nth(parsed.len()) {
                     let chunk = seclang::parse(source.as_bytes());
-                    self.overrides.extend(overrides(&chunk));
                     parsed.push(Arc::new(chunk));
                     self.stage = Stage::Parse { chunks, parsed };
                     return Progress::More(self);
                 }
+                self.overrides = overrides::of(&parsed);
                 let (rules, findings) = seclang::lower(&parsed);
                 let own = parsed.iter().enumerate().flat_map(|(at, parsed)| {
                     let source = SourceId(u32::try_from(at).unwrap_or(u32::MAX));
@@ -232,7 +226,7 @@ impl Loading {
                 Progress::Done(Loaded {
                     program,
                     revision: self.revision,
-                    overrides: self.overrides.into_iter().collect(),
+                    overrides: self.overrides,
                     hits: Hits::default(),
                 })
             }
@@ -242,22 +236,6 @@ impl Loading {
 
 fn is_error(finding: &SourceDiagnostic) -> bool {
     finding.diagnostic.severity == seclang::Severity::Error
-}
-
-/// The rules that the directives of a source change. Removals by tag or message name none.
-fn overrides(parsed: &Parsed) -> impl Iterator<Item = Override> {
-    parsed.directives.iter().flat_map(|directive| {
-        let (rules, kind): (Vec<u64>, _) = match &directive.kind {
-            DirectiveKind::Remove(seclang::rules::RuleSelector::Ids(ranges)) => {
-                // A range is a way to name rules that may not be there; only single ones surely are meant.
-                let single = ranges.iter().filter(|range| range.first == range.last);
-                (single.map(|range| range.first.0).collect(), "disabled")
-            }
-            DirectiveKind::UpdateActions(update) => (vec![update.id.0], "action_changed"),
-            _ => (Vec::new(), ""),
-        };
-        rules.into_iter().map(move |rule| Override { rule, kind })
-    })
 }
 
 impl InvalidRules {
@@ -303,7 +281,7 @@ mod tests {
 
     #[test]
     fn rules_are_loaded_step_by_step() {
-        let rule = "SecRule ARGS \"@pmFromFile words\" \"id:1,phase:2,deny\"\nSecRuleRemoveById 7 9-12\n";
+        let rule = "SecRule ARGS \"@pmFromFile words\" \"id:1,phase:2,deny\"\nSecRuleRemoveById 1 7 9-12\n";
         let comments = "# filler filler filler filler\n".repeat(4_000);
         let mut loading = Loading::new(content(&format!("{rule}{comments}")), None);
         let mut steps = 0;
@@ -316,11 +294,11 @@ mod tests {
             }
         };
         assert!(steps > 6, "{steps}");
-        assert_eq!(loaded.program.rules(), 1);
+        assert_eq!(loaded.program.rules(), 0);
         assert_eq!(
             loaded.overrides,
             [Override {
-                rule: 7,
+                rule: 1,
                 kind: "disabled"
             }]
         );

@@ -12,6 +12,8 @@ pub struct Site {
     pub filter_state: bool,
     /// Which matches are logged.
     pub match_log: MatchLog,
+    /// Whether each request is logged.
+    pub log_requests: bool,
     /// Content types whose bodies are streams.
     pub stream_content_types: Vec<String>,
     /// The most work of one transaction, in the engine's unit.
@@ -34,6 +36,7 @@ impl Site {
             failure_policy: config.failure_policy,
             filter_state: config.filter_state,
             match_log: config.match_log,
+            log_requests: config.log_requests,
             stream_content_types: config.stream_content_types.clone(),
             work_limit: config.work_limit,
             max_held_body_bytes: config.max_held_body_bytes.unwrap_or(u64::MAX),
@@ -41,6 +44,13 @@ impl Site {
             namespace: config.namespace.clone(),
             names: Names::new(config),
         }
+    }
+
+    /// Name and namespace of the Engine, as lines that collectors read have them.
+    #[must_use]
+    pub fn names_in_logs(&self) -> (&str, &str) {
+        let [engine, namespace] = [&self.engine, &self.namespace].map(|name| name.as_deref().unwrap_or("unknown"));
+        (engine, namespace)
     }
 
     /// `<namespace>/<name>` of the Engine, if both are configured.

@@ -4,14 +4,14 @@
 //! leads; load what there is to load, a little at a time.
 
 mod call;
+mod tell;
 
 use std::rc::Rc;
 use std::sync::Arc;
 
 use crate::config::Cache;
-use crate::host::{Host, Level, Pairs};
+use crate::host::{Host, Pairs};
 use crate::load::{InvalidRules, Loaded, Loading, Progress};
-use crate::log::event;
 use crate::metrics::Metrics;
 use crate::poll::{Answer, Content, Failure, Poller, Verdict, decode, decode_stored};
 use crate::revision::Revision;
@@ -201,12 +201,7 @@ impl Slot {
                 self.begin(announcement.revision.clone(), content, Vec::new(), now);
             }
             Ok(_) => {}
-            Err(error) => event(
-                vm.host,
-                Level::Warn,
-                "coraza_waf_shared_rules",
-                &[("error", &error.to_string())],
-            ),
+            Err(error) => tell::not_shared(vm.host, &error.to_string()),
         }
     }
 
@@ -303,12 +298,7 @@ impl Slot {
             }
         }
         if self.complained.take().is_some() {
-            event(
-                vm.host,
-                Level::Info,
-                "coraza_waf_poll_recovered",
-                &[("rules", &self.cache.instance)],
-            );
+            tell::recovered(vm.host, &self.cache.instance);
         }
     }
 
@@ -364,67 +354,21 @@ impl Slot {
         let Some(revision) = loaded.revision.clone() else {
             return;
         };
-        let rules = loaded.program.rules();
         self.poller.hold(revision.clone(), now);
         if !origin.gzip.is_empty() && self.keys.publish(vm.host, &revision, &origin.gzip).is_err() {
-            event(
-                vm.host,
-                Level::Warn,
-                "coraza_waf_shared_rules",
-                &[("error", "the host did not take them")],
-            );
+            tell::not_shared(vm.host, "the host did not take them");
         }
-        let names = &self.site.names;
-        vm.metrics.add(
-            vm.host,
-            names.contract("plugin_loads_total", &[("status", "success")]),
-            1,
-        );
-        vm.metrics.set(
-            vm.host,
-            names.contract("plugin_rule_count", &[]),
-            u64::try_from(rules).unwrap_or(u64::MAX),
-        );
-        set_overrides(vm, &self.site, self.current.as_deref(), &loaded);
+        let before = self.current.as_deref();
+        tell::loaded(vm, (&self.site, &self.cache.instance), (before, &loaded), origin);
         self.current = Some(Rc::new(loaded));
         self.since = now;
         self.report(vm, now);
-        let took = now.saturating_sub(origin.started) / MILLISECOND;
-        let longest = origin.longest / MILLISECOND;
-        event(
-            vm.host,
-            Level::Info,
-            "coraza_waf_plugin_load",
-            &[
-                ("status", "success"),
-                ("rules", &self.cache.instance),
-                ("revision", &revision.uuid),
-                ("rule_count", &rules.to_string()),
-                ("milliseconds", &took.to_string()),
-                ("longest_step_milliseconds", &longest.to_string()),
-            ],
-        );
     }
 
     /// The last good rules stay.
     fn refuse<H: Host>(&mut self, vm: &mut Vm<'_, H>, revision: Option<Revision>, invalid: &InvalidRules) {
         let Some(revision) = revision else { return };
-        vm.metrics.add(
-            vm.host,
-            self.site.names.contract("plugin_loads_total", &[("status", "failure")]),
-            1,
-        );
-        event(
-            vm.host,
-            Level::Error,
-            "coraza_waf_plugin_load",
-            &[
-                ("status", "failure"),
-                ("rules", &self.cache.instance),
-                ("revision", &revision.uuid),
-                ("error", &invalid.to_string()),
-            ],
-        );
+        tell::refused(vm, (&self.site, &self.cache.instance), &revision, invalid);
         self.poller.refuse(revision);
     }
 
@@ -435,29 +379,7 @@ impl Slot {
             .add(vm.host, self.site.names.own(&format!("poll.failures_reason={name}")), 1);
         if self.complained != Some(name) {
             self.complained = Some(name);
-            event(
-                vm.host,
-                Level::Error,
-                "coraza_waf_poll_failure",
-                &[
-                    ("reason", name),
-                    ("error", &failure.to_string()),
-                    ("rules", &self.cache.instance),
-                    ("cluster", &self.cache.cluster),
-                ],
-            );
+            tell::failed(vm.host, &self.cache.instance, &self.cache.cluster, failure);
         }
-    }
-}
-
-/// The gauges of rules that aren't as they were written: set once per load, and to 0 for those that are as written again.
-fn set_overrides<H: Host>(vm: &mut Vm<'_, H>, site: &Site, before: Option<&Loaded>, now: &Loaded) {
-    let gone = before
-        .into_iter()
-        .flat_map(|before| before.overrides.iter().map(|one| (one, 0)));
-    for (one, value) in gone.chain(now.overrides.iter().map(|one| (one, 1))) {
-        let labels = [("rule_id", &*one.rule.to_string()), ("type", one.kind)];
-        vm.metrics
-            .set(vm.host, site.names.contract("rule_overrides", &labels), value);
     }
 }

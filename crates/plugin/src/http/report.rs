@@ -44,11 +44,8 @@ impl Stream {
             return;
         };
         let (host, names) = (outlets.host, &site.names);
-        let outcome = self.outcome(report);
         if !self.failed {
-            outlets
-                .metrics
-                .add(host, names.contract("requests_total", &[("outcome", outcome)]), 1);
+            self.count_request(outlets, self.outcome(report), report.anomaly_scores.inbound);
         }
         for rule in report.matched.iter().filter(|rule| rule.log) {
             let id = rules.loaded.hits.name(rule.id);
@@ -98,6 +95,26 @@ impl Stream {
         }
     }
 
+    /// Counts the request, and says so in a line where that is asked for: it is as much as an access log.
+    pub(super) fn count_request<H: Host>(&self, outlets: &mut Outlets<'_, H>, outcome: &str, score: Option<u64>) {
+        let Some(site) = &self.site else { return };
+        let name = site.names.contract("requests_total", &[("outcome", outcome)]);
+        outlets.metrics.add(outlets.host, name, 1);
+        if site.log_requests {
+            let (engine, namespace) = site.names_in_logs();
+            let line = json!({
+                "event": "coraza_waf_request",
+                "engine": engine,
+                "namespace": namespace,
+                "driver_type": "wasm",
+                "outcome": outcome,
+                "anomaly_score": score,
+                "request_id": shown(&self.head.request_id),
+            });
+            outlets.host.log(Level::Warn, &line.to_string());
+        }
+    }
+
     fn outcome(&self, report: &Report) -> &'static str {
         match &report.interruption {
             Some(interruption) if report.interrupted => match interruption.action.name() {
@@ -140,8 +157,10 @@ impl Stream {
         let mut line = self.block(interruption, &report.matched);
         if let Value::Object(fields) = &mut line {
             fields.insert("event".to_owned(), json!("coraza_waf_blocked_request"));
-            fields.insert("engine".to_owned(), json!(site.engine));
-            fields.insert("namespace".to_owned(), json!(site.namespace));
+            let (engine, namespace) = site.names_in_logs();
+            fields.insert("engine".to_owned(), json!(engine));
+            fields.insert("namespace".to_owned(), json!(namespace));
+            fields.insert("driver_type".to_owned(), json!("wasm"));
             fields.insert("method".to_owned(), json!(shown(&self.head.method)));
             fields.insert("uri".to_owned(), json!(shown(&self.head.uri)));
             fields.insert("request_id".to_owned(), json!(shown(&self.head.request_id)));

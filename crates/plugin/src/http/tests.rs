@@ -348,6 +348,31 @@ fn operators_learn_of_a_block_in_four_ways() {
 }
 
 #[test]
+fn each_request_is_a_line_where_that_is_asked_for() {
+    let lines = |configuration: &str, body: &str| {
+        let mut driver = Driver::with(ARGS, configuration);
+        driver.request(&[FORM[0], ("x-request-id", "r-8")], false);
+        driver.body(body, true);
+        driver.log();
+        let logs = driver.host.logs.borrow();
+        let lines = logs
+            .iter()
+            .filter_map(|(_, line)| serde_json::from_str::<serde_json::Value>(line).ok());
+        let requests: Vec<_> = lines.filter(|line| line["event"] == "coraza_waf_request").collect();
+        requests
+    };
+    assert_eq!(lines("{}", "a=evil"), [] as [serde_json::Value; 0]);
+    let all = r#"{"log_requests":true,"engine":"shop","namespace":"prod"}"#;
+    for (body, outcome) in [("a=evil", "block"), ("a=good", "pass")] {
+        let lines = lines(all, body);
+        assert_eq!(lines.len(), 1, "{lines:?}");
+        let fields =
+            ["engine", "namespace", "driver_type", "outcome", "request_id"].map(|field| lines[0][field].clone());
+        assert_eq!(fields, ["shop", "prod", "wasm", outcome, "r-8"]);
+    }
+}
+
+#[test]
 fn matches_are_sampled_unless_all_are_wanted() {
     let rules: String = (10..100)
         .map(|id| format!("SecAction \"id:{id},phase:1,log,pass\"\n"))
