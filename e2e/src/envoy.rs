@@ -22,6 +22,18 @@ pub const CACHE_CLUSTER: &str = "outbound|80||coraza-cache.waf.svc.cluster.local
 /// tests run too.
 const PATIENCE: Duration = Duration::from_secs(120);
 
+/// What the plugin tells access logs of a block, as the Go plugin names it.
+const FILTER_STATE: [&str; 8] = [
+    "rule_id",
+    "phase",
+    "event",
+    "action",
+    "status",
+    "severity",
+    "category",
+    "client_ip",
+];
+
 /// How Envoy is set up.
 #[derive(Debug, Clone)]
 pub struct Setup {
@@ -270,10 +282,14 @@ fn write_listener(folder: &Path, setup: &Setup, listener: SocketAddr) {
             "vm_config": { "runtime": "envoy.wasm.runtime.v8", "code": { "local": { "filename": setup.module } } },
         },
     });
+    let facts: String = FILTER_STATE
+        .iter()
+        .map(|key| format!(" {key}=%FILTER_STATE(wasm.io.coraza.waf.{key}:PLAIN)%"))
+        .collect();
+    let line = format!("ACCESS %REQ(:PATH)% %RESPONSE_CODE%{facts}\n");
     let access_log = json!({
         "@type": "type.googleapis.com/envoy.extensions.access_loggers.stream.v3.StdoutAccessLog",
-        "log_format": { "text_format_source": { "inline_string":
-            "ACCESS %REQ(:PATH)% %RESPONSE_CODE% rule=%FILTER_STATE(wasm.io.coraza.waf.rule_id:PLAIN)% phase=%FILTER_STATE(wasm.io.coraza.waf.phase:PLAIN)%\n" } },
+        "log_format": { "text_format_source": { "inline_string": line } },
     });
     let connection_manager = json!({
         "@type": "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",

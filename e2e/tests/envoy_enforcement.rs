@@ -1,5 +1,5 @@
 //! What the plugin does with requests and responses in Envoy: each phase, each way to end a stream, and what must not be held.
-#![allow(clippy::unwrap_used, reason = "a test fails by a panic")]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by a panic")]
 
 use coraza_e2e::envoy::{Setup, read_until_silent};
 use coraza_e2e::{Envoy, RulesServer, Upstream, until};
@@ -48,7 +48,14 @@ async fn gateway_with(setup: Setup, rules: &str) -> Gateway {
 #[tokio::test]
 #[ignore = "needs a cluster: cargo xtask test"]
 async fn each_phase_blocks_and_operators_see_it() {
-    let Gateway { envoy, upstream, .. } = &gateway(Setup::default()).await;
+    let setup = Setup {
+        configuration: json!({ "log_requests": true }),
+        ..Setup::default()
+    };
+    let audited = format!(
+        "{RULES}SecAuditEngine RelevantOnly\nSecAuditLogRelevantStatus ^4\nSecAuditLogParts ABHZ\nSecAuditLogFormat JSON\nSecRuleRemoveById 8\n"
+    );
+    let Gateway { envoy, upstream, .. } = &gateway_with(setup, &audited).await;
     let attack = Request::get("/one")
         .header("x-attack", "1")
         .header("x-request-id", "req-1")
@@ -93,14 +100,19 @@ async fn each_phase_blocks_and_operators_see_it() {
     until("the log lines", async || {
         let log = envoy.log();
         let wanted = [
-            "ACCESS /one 401 rule=1 phase=http_request_headers",
-            "ACCESS /two 406 rule=2 phase=http_request_body",
-            "ACCESS /header/x-leak/1 502 rule=3 phase=http_response_headers",
-            "ACCESS /body/secret 200 rule=4 phase=http_response_body",
+            "ACCESS /one 401 rule_id=1 phase=http_request_headers",
+            "ACCESS /two 406 rule_id=2 phase=http_request_body event=coraza_waf_blocked_request action=deny status=406 \
+             severity=CRITICAL category=sqli client_ip=127.0.0.1\n",
+            "ACCESS /header/x-leak/1 502 rule_id=3 phase=http_response_headers",
+            "ACCESS /body/secret 200 rule_id=4 phase=http_response_body",
+            // What passes has none.
+            "ACCESS /body/public 200 rule_id=- phase=- event=-",
             "[id \"5\"]",
             // The source's name, and the line there.
             r#"[file "rules-of-a-test"] [line "11"] [id "5"]"#,
             r#""rule_line":8,"rule_source":"rules-of-a-test""#,
+            r#""event":"coraza_waf_plugin_load""#,
+            r#""event":"coraza_waf_request","namespace":"prod","outcome":"block","request_id":"req-1""#,
             r#""request_id":"req-1""#,
             r#""event":"coraza_waf_blocked_request""#,
         ];
@@ -112,6 +124,7 @@ async fn each_phase_blocks_and_operators_see_it() {
         }
     })
     .await;
+    assert_audited(&envoy.log());
     for (stat, value) in [
         ("waf_filter.tx.interruptions_ruleid=1_phase=http_request_headers", 1),
         ("waf_filter.tx.interruptions_ruleid=2_phase=http_request_body", 2),
@@ -124,10 +137,25 @@ async fn each_phase_blocks_and_operators_see_it() {
             "coraza_waf_blocked_requests_total_driver_type_wasm_engine_shop_namespace_prod_category_sqli_severity_CRITICAL",
             2,
         ),
+        (
+            "coraza_waf_rule_overrides_driver_type_wasm_engine_shop_namespace_prod_rule_id_8_type_disabled",
+            1,
+        ),
     ] {
         assert_eq!(envoy.stat(&format!("wasmcustom.{stat}")).await, value, "{stat}");
     }
     envoy.assert_healthy("/two?a=evil", 406).await;
+}
+
+/// The record of the first attack, and of it alone under its id.
+fn assert_audited(log: &str) {
+    let records = log.lines().filter_map(|line| Some(line.split_once("AuditLog:")?.1));
+    let records: Vec<_> = records.filter(|record| record.contains("req-1")).collect();
+    assert_eq!(records.len(), 1, "{records:?}");
+    let json: serde_json::Value = serde_json::from_str(records[0].trim()).unwrap();
+    let transaction = &json["transaction"];
+    assert_eq!(transaction["unique_id"], "req-1", "{json}");
+    assert!(json.to_string().contains("rules-of-a-test"), "{json}");
 }
 
 #[tokio::test]

@@ -40,6 +40,9 @@ fn rules(source: &Parsed) -> impl Iterator<Item = (RuleId, &Definition)> {
     })
 }
 
+/// Which rules a directive means.
+type IsMeant<'a> = Box<dyn Fn(RuleId, &Definition) -> bool + 'a>;
+
 fn changes_rules(directive: &DirectiveKind) -> bool {
     match directive {
         DirectiveKind::Remove(_) | DirectiveKind::UpdateActions(_) => true,
@@ -49,7 +52,7 @@ fn changes_rules(directive: &DirectiveKind) -> bool {
 }
 
 fn changes(directive: &DirectiveKind, rules: &[(RuleId, &Definition)]) -> Vec<Override> {
-    let (kind, is_meant): (_, Box<dyn Fn(RuleId, &Definition) -> bool>) = match directive {
+    let (kind, is_meant): (_, IsMeant<'_>) = match directive {
         DirectiveKind::Remove(RuleSelector::Ids(ranges)) => ("disabled", Box::new(|id, _| is_in(ranges, id))),
         DirectiveKind::Remove(RuleSelector::Msg(message)) => (
             "disabled",
