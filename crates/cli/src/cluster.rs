@@ -86,3 +86,27 @@ pub(crate) enum ClusterError {
     #[error("failed to make a client")]
     Client(#[source] Box<kube::Error>),
 }
+
+/// What the API server, or the way to it, has to say, without the types that it came in.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum CallError {
+    /// The API server refuses.
+    #[error("{0}")]
+    Refused(String),
+    /// There is no answer.
+    #[error("no answer")]
+    NoAnswer(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// Something else.
+    #[error(transparent)]
+    Other(Box<kube::Error>),
+}
+
+impl From<kube::Error> for CallError {
+    fn from(error: kube::Error) -> Self {
+        match error {
+            kube::Error::Api(status) if !status.message.is_empty() => Self::Refused(status.message.clone()),
+            kube::Error::Service(source) => Self::NoAnswer(source),
+            other => Self::Other(Box::new(other)),
+        }
+    }
+}

@@ -126,10 +126,14 @@ impl Terminal {
     }
 }
 
-/// An error with its causes, as one line.
+/// An error with its causes, as one line. What an error has said of its cause isn't said again.
 pub(crate) fn chain(error: &(dyn Error + 'static)) -> String {
-    std::iter::successors(Some(error), |&error| error.source())
-        .map(ToString::to_string)
-        .collect::<Vec<_>>()
-        .join(": ")
+    let causes = std::iter::successors(error.source(), |&error| error.source());
+    causes.map(ToString::to_string).fold(error.to_string(), |text, cause| {
+        if text.ends_with(&cause) {
+            text
+        } else {
+            format!("{text}: {cause}")
+        }
+    })
 }

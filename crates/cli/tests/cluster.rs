@@ -192,7 +192,7 @@ fn what_is_not_there_is_named() {
         ),
         (
             &["--ruleset", "shop", "--context", "elsewhere", "--request-timeout", "5s"],
-            "Error: failed to get RuleSet default/shop from http://127.0.0.1:1/: ".to_owned(),
+            "Error: failed to get RuleSet default/shop from http://127.0.0.1:1/: no answer: client error (Connect): tcp connect error: ".to_owned(),
         ),
         (
             &["--ruleset", "shop", "--request-timeout", "soon"],

@@ -12,7 +12,7 @@ use serde::de::DeserializeOwned;
 use super::collect::data_files;
 use super::origin::Origin;
 use super::{DataTexts, LocalRuleSet};
-use crate::cluster::Cluster;
+use crate::cluster::{CallError, Cluster};
 
 /// Why there is no RuleSet.
 #[derive(Debug, thiserror::Error)]
@@ -25,7 +25,7 @@ pub(crate) enum LookUpError {
         namespace: String,
         name: String,
         #[source]
-        source: Box<kube::Error>,
+        source: CallError,
     },
     /// It can't have such a name.
     #[error("{0:?} is no name of a RuleSet")]
@@ -90,7 +90,7 @@ where
         kind: K::kind(&()).into_owned(),
         namespace: cluster.namespace.clone(),
         name: name.to_owned(),
-        source: Box::new(source),
+        source: source.into(),
     })
 }
 
