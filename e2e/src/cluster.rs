@@ -34,19 +34,28 @@ pub async fn client() -> Client {
 /// # Panics
 /// If it fails.
 pub fn kubectl(args: &[&str]) -> String {
+    try_kubectl(args).unwrap_or_else(|said| panic!("kubectl {}: {said}", args.join(" ")))
+}
+
+/// As [`kubectl`], for what may fail.
+///
+/// # Errors
+/// What it said when it failed.
+///
+/// # Panics
+/// If it can't be run.
+pub fn try_kubectl(args: &[&str]) -> Result<String, String> {
     let environment = environment();
     let output = Command::new(&environment.cluster.kubectl)
         .env("KUBECONFIG", &environment.cluster.kubeconfig)
         .args(args)
         .output();
     let output = output.unwrap_or_else(|error| panic!("failed to run kubectl: {error}"));
-    assert!(
-        output.status.success(),
-        "kubectl {}: {}",
-        args.join(" "),
-        String::from_utf8_lossy(&output.stderr)
-    );
-    String::from_utf8(output.stdout).expect("kubectl writes UTF-8")
+    let text = |bytes| String::from_utf8_lossy(bytes).into_owned();
+    match output.status.success() {
+        true => Ok(text(&output.stdout)),
+        false => Err(text(&output.stderr)),
+    }
 }
 
 /// Installs the CRDs and the rights of our two ServiceAccounts, once per process.
@@ -132,23 +141,28 @@ impl Outage {
 
 impl Drop for Outage {
     fn drop(&mut self) {
-        if self.over {
-            return;
-        }
-        let back = std::thread::spawn(|| {
-            let runtime = tokio::runtime::Builder::new_current_thread()
-                .enable_all()
-                .build()
-                .expect("a runtime");
-            runtime.block_on(control("apiserver start"));
-        });
-        if back.join().is_err() {
-            eprintln!("the API server did not come back: what follows fails too");
+        if !self.over {
+            control_from_drop("apiserver start");
         }
     }
 }
 
-async fn control(request: &str) {
+/// Asks the supervisor for something that a test's failure must not leave undone. On a thread with a runtime of its own, since the test's may be ending.
+pub(crate) fn control_from_drop(request: &str) {
+    let request = request.to_owned();
+    let done = std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .expect("a runtime");
+        runtime.block_on(control(&request));
+    });
+    if done.join().is_err() {
+        eprintln!("the cluster is not as it was: what follows fails too");
+    }
+}
+
+pub(crate) async fn control(request: &str) {
     let socket = &environment().cluster.control;
     let stream = UnixStream::connect(socket).await;
     let mut stream = stream.unwrap_or_else(|error| panic!("no supervisor listens on {}: {error}", socket.display()));

@@ -6,6 +6,8 @@ use std::sync::OnceLock;
 
 use serde::Deserialize;
 
+use crate::nodes::Nodes;
+
 /// What the tests run against.
 #[derive(Debug)]
 pub struct Environment {
@@ -31,6 +33,8 @@ pub struct Environment {
     pub plugin: PathBuf,
     /// The same with a way to make it trap.
     pub plugin_with_trap: PathBuf,
+    /// nftables' program; with real nodes only.
+    pub nft: Option<PathBuf>,
     /// `docker-registry`; with Istio only.
     pub registry: Option<PathBuf>,
     /// `helm`
@@ -72,6 +76,8 @@ pub struct Cluster {
     pub control: PathBuf,
     /// With Istio only, as in suites named `istio_*`.
     pub istio: Option<Istio>,
+    /// With real nodes only, as in suites named `node_*`.
+    pub nodes: Option<Nodes>,
 }
 
 /// What a cluster with Istio has besides.
@@ -127,6 +133,7 @@ pub fn environment() -> &'static Environment {
             envoy: path("CORAZA_E2E_ENVOY"),
             plugin: path("CORAZA_E2E_PLUGIN"),
             plugin_with_trap: path("CORAZA_E2E_PLUGIN_WITH_TRAP"),
+            nft: std::env::var_os("CORAZA_E2E_NFT").map(PathBuf::from),
             registry: std::env::var_os("CORAZA_E2E_REGISTRY").map(PathBuf::from),
             helm: path("CORAZA_E2E_HELM"),
             cert_manager_crds: path("CORAZA_E2E_CERT_MANAGER_CRDS"),

@@ -94,8 +94,8 @@ pub(super) struct Nodes {
     program: PathBuf,
     images: Vec<PathBuf>,
     running: BTreeMap<Name, Node>,
-    _scheduler: Running,
-    _dns: Running,
+    scheduler: Running,
+    dns: Running,
     cgroup: Cgroup,
 }
 
@@ -127,8 +127,8 @@ impl Nodes {
             program,
             images,
             running: BTreeMap::new(),
-            _scheduler: scheduler(dir, tools)?,
-            _dns: dns(dir).await?,
+            scheduler: scheduler(dir, tools)?,
+            dns: dns(dir).await?,
             cgroup: Cgroup::create()?,
         };
         for name in Name::ALL {
@@ -230,9 +230,14 @@ impl Nodes {
             .with_context(|| format!("node {}: see {} and those beside it", name.text(), log.display()))
     }
 
-    /// Waits for a node to end that nobody asked to.
+    /// Waits for a node, or what nodes need, to end that nobody asked to.
     pub(super) async fn failure(&mut self) -> anyhow::Error {
         loop {
+            for (name, running) in [("kube-scheduler", &mut self.scheduler), ("coredns", &mut self.dns)] {
+                if let Some(status) = running.ended() {
+                    return anyhow::anyhow!("{name} ended: {status}; see {name}.log in {}", self.dir.display());
+                }
+            }
             for (name, node) in &mut self.running {
                 if let Some(status) = node.running.ended() {
                     return anyhow::anyhow!("node {} ended: {status}", name.text());
@@ -271,12 +276,12 @@ fn scheduler(dir: &Path, tools: &ClusterTools) -> Result<Running> {
         .start_logged(&dir.join("kube-scheduler.log"))
 }
 
-/// CoreDNS on the node's address, as kubelets tell Pods.
+/// CoreDNS, where kubelets tell Pods that it is.
 async fn dns(dir: &Path) -> Result<Running> {
     let corefile = dir.join("Corefile");
     let kubeconfig = Pki::kubeconfig_in(dir, "admin");
     let text = format!(
-        ".:53 {{\n    bind {NODE}\n    errors\n    kubernetes cluster.local {{\n        kubeconfig {}\n    }}\n}}\n",
+        ".:53 {{\n    errors\n    kubernetes cluster.local {{\n        kubeconfig {}\n    }}\n}}\n",
         kubeconfig.display()
     );
     std::fs::write(&corefile, text)?;
