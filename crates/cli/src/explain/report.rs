@@ -215,7 +215,7 @@ impl Match {
                 "      {} = {:?} {}",
                 self.variable,
                 Plain(&self.value),
-                paint::faint(&self.operator)
+                paint::faint(shortened(&self.operator, MOST_OPERATOR).trim_end())
             )?;
         }
         Ok(())
@@ -254,7 +254,7 @@ impl Document for Explanation {
         writeln!(
             out,
             "{}",
-            paint::strong(shortened(&line.replace(char::is_control, "?")))
+            paint::strong(shortened(&line.replace(char::is_control, "?"), MOST_LINE))
         )?;
         let rules = if self.rules == 1 { "rule" } else { "rules" };
         writeln!(out, "{} {rules} of {}\n", self.rules, self.rule_set)?;
@@ -315,10 +315,13 @@ impl Explanation {
     }
 }
 
-/// So much of a request line as people read.
-fn shortened(line: &str) -> String {
-    const MOST: usize = 200;
-    match line.char_indices().nth(MOST) {
+/// How many characters of a request line people read.
+const MOST_LINE: usize = 200;
+/// The same of an operator: some regular expressions are pages long.
+const MOST_OPERATOR: usize = 100;
+
+fn shortened(line: &str, most: usize) -> String {
+    match line.char_indices().nth(most) {
         Some((end, _)) => format!("{}...", line.get(..end).unwrap_or_default()),
         None => line.to_owned(),
     }
