@@ -4,7 +4,7 @@ use clap::ValueHint;
 
 use super::{ClusterFlags, OutputFlags};
 
-/// Say which rules two RuleSets differ in: added, removed, changed, and what changed.
+/// Say which rules were added, removed or changed between two RuleSets.
 ///
 /// Rules are compared by their ids, wherever they stand, after the updates and removals of their own RuleSet. What is written differently but
 /// read the same is no change; nor are ver and rev, which every release changes. OLD and NEW are files or folders of rules, manifests with

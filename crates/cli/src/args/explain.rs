@@ -6,7 +6,7 @@ use clap::{ArgAction, ArgMatches, FromArgMatches};
 
 use super::{ClusterFlags, OutputFlags};
 
-/// Say what rules do to a request: which match, in which line they stand, what they add up to, and the verdict.
+/// Say which rules match a request, where they stand, and the verdict.
 ///
 /// Nothing is sent: the request goes through the engine that gateways run, in this process. The rules are those of files (-f), or of a
 /// RuleSet in the cluster (--ruleset NAME without -f). The request is written as for curl, and is what curl would send; flags of curl that
@@ -31,7 +31,7 @@ use super::{ClusterFlags, OutputFlags};
   # The RuleSet shop of the cluster
   kubectl coraza explain -n shop --ruleset shop 'https://shop.example/?q=evil'")]
 pub(crate) struct Explain {
-    /// The URL; /path is one of this host
+    /// The URL; a /path alone is one of localhost
     #[arg(value_name = "URL")]
     pub(crate) url: String,
     /// A file or folder of rules or manifests, or - for standard input; several are taken together, in this order

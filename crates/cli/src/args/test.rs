@@ -6,10 +6,10 @@ use regex::Regex;
 
 use super::OutputFlags;
 
-/// Run tests in go-ftw's format against rules, with the engine that gateways run.
+/// Run tests in go-ftw's format against rules.
 ///
-/// Nothing is sent: each request goes through the rules in this process, and is answered as the web server of the Core Rule Set's tests
-/// (albedo) would. A test is about rules where it says which are logged (log), with which status they answer (status), what the answer has
+/// Nothing is sent: each request goes through the engine that gateways run, in this process, and is answered as the web server of the Core
+/// Rule Set's tests (albedo) would. A test is about rules where it says which are logged (log), with which status they answer (status), what the answer has
 /// in it (response_contains), or that the connection is closed (expect_error). Where only a web server could do what is expected, such as
 /// to refuse a broken request with 400, it is skipped.
 ///
