@@ -20,12 +20,14 @@ pub struct Settings {
     pub name: String,
     /// The operator's namespace: where the ServiceAccount of gateways' tokens is.
     pub namespace: String,
-    /// Its certificate.
-    pub identity: Identity,
+    /// Its certificate; without one its folder is empty until somebody fills it.
+    pub identity: Option<Identity>,
     /// Where controllers publish.
     pub controllers: Vec<SocketAddr>,
     /// The kubeconfig of what it may do.
     pub kubeconfig: PathBuf,
+    /// Whether it serves rules over TLS, with the same certificate.
+    pub http_tls: bool,
     /// Flags beyond those that the harness needs.
     pub flags: Vec<String>,
 }
@@ -93,7 +95,9 @@ impl Cache {
     #[must_use]
     pub fn start(settings: Settings) -> Self {
         let tls_dir = process::folder(&settings.name);
-        settings.identity.write(&tls_dir);
+        if let Some(identity) = &settings.identity {
+            identity.write(&tls_dir);
+        }
         let [http, health, metrics, plugin] = std::array::from_fn(|_| port::free());
         let addresses = [http, health, metrics, plugin];
         let process = Process::start(&settings.name, command(&settings, &tls_dir, addresses));
@@ -175,6 +179,12 @@ fn command(settings: &Settings, tls_dir: &Path, addresses: [SocketAddr; 4]) -> s
     command
         .arg(format!("--metrics-bind-address={metrics}"))
         .arg(format!("--tls-dir={}", tls_dir.display()));
+    if settings.http_tls {
+        command.arg(format!("--http-tls-dir={}", tls_dir.display()));
+    }
+    if !settings.flags.iter().any(|flag| flag.starts_with("--metrics-secure")) {
+        command.arg("--metrics-secure=false");
+    }
     command.args(
         settings
             .controllers

@@ -1,8 +1,14 @@
 //! Certificates for the streams between controller and caches: an authority per fleet, a folder per process.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, KeyUsagePurpose};
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::crypto::{CryptoProvider, aws_lc_rs};
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
 
 /// What caches verify their publisher to be.
 pub const CONTROLLER: &str = "coraza-controller";
@@ -95,5 +101,95 @@ impl Identity {
             std::fs::write(directory.join(file), text)
                 .unwrap_or_else(|error| panic!("failed to write {file}: {error}"));
         }
+    }
+}
+
+/// How a client speaks TLS with a server.
+#[derive(Debug, Clone)]
+pub struct Tls {
+    pub(crate) config: Arc<ClientConfig>,
+    pub(crate) name: ServerName<'static>,
+}
+
+impl Tls {
+    /// With whoever has a certificate for this name by one of these authorities, in PEM.
+    ///
+    /// # Panics
+    /// If that is no certificate, or no name.
+    #[must_use]
+    pub fn verified(authorities: &[u8], name: &str) -> Self {
+        let mut roots = RootCertStore::empty();
+        for authority in CertificateDer::pem_slice_iter(authorities) {
+            roots
+                .add(authority.expect("a certificate in PEM"))
+                .expect("a certificate");
+        }
+        let config = builder().with_root_certificates(roots).with_no_client_auth();
+        Self {
+            config: Arc::new(config),
+            name: name.to_owned().try_into().expect("a name"),
+        }
+    }
+
+    /// With anybody, as Prometheus with `insecureSkipVerify`.
+    ///
+    /// # Panics
+    /// Never.
+    #[must_use]
+    pub fn unverified() -> Self {
+        let config = builder()
+            .dangerous()
+            .with_custom_certificate_verifier(Arc::new(Anybody));
+        Self {
+            config: Arc::new(config.with_no_client_auth()),
+            name: "anybody".try_into().expect("a name"),
+        }
+    }
+}
+
+fn builder() -> rustls::ConfigBuilder<ClientConfig, rustls::WantsVerifier> {
+    let versions = ClientConfig::builder_with_provider(provider()).with_safe_default_protocol_versions();
+    versions.expect("the provider has the default versions")
+}
+
+fn provider() -> Arc<CryptoProvider> {
+    Arc::new(aws_lc_rs::default_provider())
+}
+
+#[derive(Debug)]
+struct Anybody;
+
+impl ServerCertVerifier for Anybody {
+    fn verify_server_cert(
+        &self,
+        _certificate: &CertificateDer<'_>,
+        _intermediates: &[CertificateDer<'_>],
+        _name: &ServerName<'_>,
+        _ocsp: &[u8],
+        _now: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        _message: &[u8],
+        _certificate: &CertificateDer<'_>,
+        _signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        Ok(HandshakeSignatureValid::assertion())
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        _message: &[u8],
+        _certificate: &CertificateDer<'_>,
+        _signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        Ok(HandshakeSignatureValid::assertion())
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        provider().signature_verification_algorithms.supported_schemes()
     }
 }

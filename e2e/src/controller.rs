@@ -17,8 +17,8 @@ pub struct Settings {
     pub name: String,
     /// The namespace of its Lease: controllers of one fleet share it.
     pub namespace: String,
-    /// Its certificate.
-    pub identity: Identity,
+    /// Its certificate; without one its folder is empty until somebody fills it.
+    pub identity: Option<Identity>,
     /// The kubeconfig of what it may do.
     pub kubeconfig: PathBuf,
     /// Flags beyond those that the harness needs.
@@ -49,7 +49,9 @@ impl Controller {
     #[must_use]
     pub fn start(settings: Settings) -> Self {
         let tls_dir = process::folder(&settings.name);
-        settings.identity.write(&tls_dir);
+        if let Some(identity) = &settings.identity {
+            identity.write(&tls_dir);
+        }
         let [grpc, health, metrics] = std::array::from_fn(|_| port::free());
         let process = Process::start(&settings.name, command(&settings, &tls_dir, [grpc, health, metrics]));
         Self {
@@ -113,6 +115,9 @@ fn command(settings: &Settings, tls_dir: &std::path::Path, addresses: [SocketAdd
     command
         .arg(format!("--metrics-bind-address={metrics}"))
         .arg(format!("--tls-dir={}", tls_dir.display()));
+    if !settings.flags.iter().any(|flag| flag.starts_with("--metrics-secure")) {
+        command.arg("--metrics-secure=false");
+    }
     command.args(&settings.flags);
     command
 }

@@ -6,6 +6,8 @@ use std::sync::Arc;
 use tokio::sync::{Mutex, OnceCell, OwnedMutexGuard};
 
 use crate::certificates::{self, Authority};
+use crate::environment::checkout;
+use crate::mount::Mount;
 use crate::namespace::operator_namespace;
 use crate::{Cache, Controller, cache, cluster, controller, environment};
 
@@ -14,6 +16,14 @@ pub const QUICK_LEASE: [&str; 3] = [
     "--leader-elect-lease-duration=4s",
     "--leader-elect-renew-deadline=3s",
     "--leader-elect-retry-period=500ms",
+];
+
+/// Flags of controllers with a CA of their own, as `deploy/` has them. Processes read their files every five seconds, and mounts follow at once.
+const OWN_CA: [&str; 4] = [
+    "--self-signed-ca-secret=coraza-self-signed-ca",
+    "--self-signed-controller-secret=coraza-controller-tls",
+    "--self-signed-cache-secret=coraza-cache-tls",
+    "--self-signed-propagation-delay=8s",
 ];
 
 /// How many processes, and with which flags.
@@ -27,6 +37,10 @@ pub struct Size {
     pub controller_flags: Vec<String>,
     /// Flags for each cache.
     pub cache_flags: Vec<String>,
+    /// Whether the controller makes the certificates.
+    pub own_ca: bool,
+    /// Whether caches serve rules over TLS.
+    pub http_tls: bool,
 }
 
 impl Size {
@@ -38,7 +52,23 @@ impl Size {
             caches,
             controller_flags: Vec::new(),
             cache_flags: Vec::new(),
+            own_ca: false,
+            http_tls: false,
         }
+    }
+
+    /// Has caches serve rules over TLS.
+    #[must_use]
+    pub const fn http_tls(mut self) -> Self {
+        self.http_tls = true;
+        self
+    }
+
+    /// Has the controller make the certificates, in the Secrets of `deploy/`, which processes have as files.
+    #[must_use]
+    pub fn own_ca(mut self) -> Self {
+        self.own_ca = true;
+        self.controller_flags(&OWN_CA)
     }
 
     /// Adds flags for each controller.
@@ -70,6 +100,8 @@ pub struct Fleet {
     size: Size,
     /// How many caches were ever started: names are not used twice.
     started: usize,
+    /// What keeps folders of certificates at what Secrets hold.
+    mounts: Vec<Mount>,
     /// All controllers watch all namespaces: two fleets at a time would fight over every status.
     _only: Option<OwnedMutexGuard<()>>,
 }
@@ -113,6 +145,20 @@ impl Fleet {
     pub(crate) async fn launch(size: Size, only: Option<OwnedMutexGuard<()>>) -> Self {
         cluster::install().await;
         let namespace = operator_namespace().await;
+        if size.own_ca {
+            let secrets = checkout("deploy/certificates.yaml").display().to_string();
+            cluster::kubectl(&[
+                "apply",
+                "--server-side",
+                "--namespace",
+                &namespace,
+                "--filename",
+                &secrets,
+            ]);
+        }
+        if size.http_tls {
+            cluster::kubectl(&["create", "configmap", "coraza-cache-ca", "--namespace", &namespace]);
+        }
         let (controllers, caches) = (size.controllers, size.caches);
         let mut fleet = Self {
             controllers: Vec::new(),
@@ -121,6 +167,7 @@ impl Fleet {
             namespace,
             size,
             started: 0,
+            mounts: Vec::new(),
             _only: only,
         };
         for _ in 0..controllers {
@@ -153,18 +200,22 @@ impl Fleet {
         let settings = controller::Settings {
             name: format!("controller-{}", self.controllers.len()),
             namespace: self.namespace.clone(),
-            identity: self.authority.issue(certificates::CONTROLLER),
+            identity: (!self.size.own_ca).then(|| self.authority.issue(certificates::CONTROLLER)),
             kubeconfig,
             flags: self.size.controller_flags.clone(),
         };
-        self.controllers.push(Controller::start(settings));
+        let controller = Controller::start(settings);
+        self.mount("coraza-controller-tls", controller.tls_dir.clone());
+        self.controllers.push(controller);
         self.controllers.last_mut().expect("just added")
     }
 
     /// Starts one more cache; it isn't ready yet.
     pub fn add_cache(&mut self) -> &mut Cache {
         let settings = self.cache_settings();
-        self.caches.push(Cache::start(settings));
+        let cache = Cache::start(settings);
+        self.mount("coraza-cache-tls", cache.tls_dir.clone());
+        self.caches.push(cache);
         self.caches.last_mut().expect("just added")
     }
 
@@ -174,10 +225,18 @@ impl Fleet {
         cache::Settings {
             name: format!("cache-{}", self.started - 1),
             namespace: self.namespace.clone(),
-            identity: self.authority.issue(certificates::CACHE),
+            identity: (!self.size.own_ca).then(|| self.authority.issue(certificates::CACHE)),
             controllers: self.controllers.iter().map(|controller| controller.grpc).collect(),
             kubeconfig: environment().cluster.cache_kubeconfig.clone(),
+            http_tls: self.size.http_tls,
             flags: self.size.cache_flags.clone(),
+        }
+    }
+
+    fn mount(&mut self, secret: &str, folder: PathBuf) {
+        if self.size.own_ca {
+            let mount = Mount::start(&self.namespace, secret, folder);
+            self.mounts.push(mount);
         }
     }
 

@@ -1,6 +1,7 @@
-//! A plain HTTP/1.1 client: one connection per request, so that a test sees exactly what it caused.
+//! An HTTP/1.1 client, plain or over TLS: one connection per request, so that a test sees exactly what it caused.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
@@ -11,7 +12,11 @@ use http_body_util::{BodyExt, Full};
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use serde::de::DeserializeOwned;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+
+use crate::certificates::Tls;
 
 /// Longer than any answer of a live server, but for a waiting poll, which has its own.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -88,10 +93,43 @@ pub async fn send_within(
     }
 }
 
-async fn exchange(address: SocketAddr, request: Request<impl Into<Bytes>>) -> Result<Answer> {
-    let stream = TcpStream::connect(address)
+/// GET over TLS, with an optional bearer token.
+///
+/// # Errors
+/// If there is no whole answer within 10 s.
+pub async fn get_over(tls: &Tls, address: SocketAddr, path: &str, token: Option<&str>) -> Result<Answer> {
+    let mut request = Request::get(path);
+    if let Some(token) = token {
+        request = request.header(AUTHORIZATION, format!("Bearer {token}"));
+    }
+    let request = request.body(String::new())?;
+    let exchange = async {
+        let stream = TlsConnector::from(Arc::clone(&tls.config))
+            .connect(tls.name.clone(), connect(address).await?)
+            .await?;
+        over(stream, address, request).await
+    };
+    match tokio::time::timeout(PATIENCE, exchange).await {
+        Ok(answer) => answer,
+        Err(_) => bail!("no answer from {address} within {PATIENCE:?}"),
+    }
+}
+
+async fn connect(address: SocketAddr) -> Result<TcpStream> {
+    TcpStream::connect(address)
         .await
-        .with_context(|| format!("failed to connect to {address}"))?;
+        .with_context(|| format!("failed to connect to {address}"))
+}
+
+async fn exchange(address: SocketAddr, request: Request<impl Into<Bytes>>) -> Result<Answer> {
+    over(connect(address).await?, address, request).await
+}
+
+async fn over(
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    address: SocketAddr,
+    request: Request<impl Into<Bytes>>,
+) -> Result<Answer> {
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
     let connection = tokio::spawn(connection);
     let (mut parts, body) = request.into_parts();

@@ -36,6 +36,7 @@ pub mod link;
 pub mod load;
 pub mod manifests;
 pub mod mesh;
+pub mod mount;
 pub mod namespace;
 pub mod nodes;
 pub mod object;

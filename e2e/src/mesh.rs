@@ -46,26 +46,38 @@ static SHARED: OnceCell<Mesh> = OnceCell::const_new();
 impl Mesh {
     /// The one that the tests of a *shared* file have in common; ready. Engines that name no image get [`wasm::echo`].
     pub async fn shared() -> &'static Self {
-        SHARED.get_or_init(|| Self::launch(DefaultImage::Echo, &[], true)).await
+        SHARED
+            .get_or_init(|| Self::launch(DefaultImage::Echo, Size::of(1, 2), true))
+            .await
     }
 
     /// The same in a file where no filter that fails is started anew: a file's tests have one of these in common.
     pub async fn shared_without_reload() -> &'static Self {
+        let size = Size::of(1, 2).controller_flags(&["--fail-reload=never"]);
         SHARED
-            .get_or_init(|| Self::launch(DefaultImage::Echo, &["--fail-reload=never"], true))
+            .get_or_init(|| Self::launch(DefaultImage::Echo, size, true))
+            .await
+    }
+
+    /// The same with caches that serve rules over TLS, by the controller's own CA.
+    pub async fn shared_over_tls() -> &'static Self {
+        let flags = ["--cache-tls-ca-configmap=coraza-cache-ca"];
+        let size = Size::of(1, 2).own_ca().http_tls().controller_flags(&flags);
+        SHARED
+            .get_or_init(|| Self::launch(DefaultImage::Plugin, size, true))
             .await
     }
 
     /// The same in a file whose Engines that name no image get the plugin itself.
     pub async fn shared_with_plugin() -> &'static Self {
         SHARED
-            .get_or_init(|| Self::launch(DefaultImage::Plugin, &[], true))
+            .get_or_init(|| Self::launch(DefaultImage::Plugin, Size::of(1, 2), true))
             .await
     }
 
     /// One of the test's own, ready. Waits until no other test has one.
     pub async fn start(image: DefaultImage) -> Self {
-        Self::launch(image, &[], false).await
+        Self::launch(image, Size::of(1, 2), false).await
     }
 
     /// Its fleet, if a test has asked for it.
@@ -73,7 +85,7 @@ impl Mesh {
         SHARED.get().map(|mesh| &mesh.fleet)
     }
 
-    async fn launch(image: DefaultImage, controller_flags: &[&str], shared: bool) -> Self {
+    async fn launch(image: DefaultImage, size: Size, shared: bool) -> Self {
         let registry = Registry::start().await;
         let echo = registry.push("echo", "v1", &wasm::echo()).await;
         let read = |path| std::fs::read(path).expect("the plugin can be read");
@@ -93,9 +105,8 @@ impl Mesh {
         } else {
             &[]
         };
-        let size = Size::of(1, 2)
+        let size = size
             .controller_flags(&[&default_image, &service, "--operator-name=coraza-controller"])
-            .controller_flags(controller_flags)
             .cache_flags(cache_flags);
         let fleet = if shared {
             let fleet = Fleet::launch(size, None).await;

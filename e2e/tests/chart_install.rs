@@ -14,11 +14,8 @@ use std::io::Write as _;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use base64::Engine as _;
-use base64::prelude::BASE64_STANDARD;
-use coraza_e2e::certificates::Identity;
 use coraza_e2e::manifests::{chart, helm, is, objects, render, try_helm, values};
-use coraza_e2e::{Cache, Controller, Namespace, cache, cluster, controller, environment};
+use coraza_e2e::{Controller, Namespace, cluster, controller, environment, until};
 use k8s_openapi::ByteString;
 use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::apps::v1::Deployment;
@@ -192,17 +189,49 @@ impl Release {
         deployment.spec.unwrap().replicas.unwrap()
     }
 
-    /// What is in the Secrets of the controller and of the caches.
-    async fn certificates(&self) -> [BTreeMap<String, ByteString>; 2] {
-        let secret = async |component: &str| {
-            let secret = self
-                .api::<Secret>()
-                .get(&format!("{}-{component}-tls", self.full_name()))
-                .await
-                .unwrap();
-            secret.data.unwrap()
+    /// What is in the Secrets of the CA, of the controller and of the caches.
+    async fn certificates(&self) -> [BTreeMap<String, ByteString>; 3] {
+        let secret = async |name: &str| {
+            let name = format!("{}-{name}", self.full_name());
+            let secret = self.api::<Secret>().get(&name).await.unwrap();
+            secret.data.unwrap_or_default()
         };
-        [secret("controller").await, secret("cache").await]
+        [
+            secret("self-signed-ca").await,
+            secret("controller-tls").await,
+            secret("cache-tls").await,
+        ]
+    }
+
+    /// The same, as soon as all have something in them.
+    async fn filled(&self) -> [BTreeMap<String, ByteString>; 3] {
+        until("the controller to fill the Secrets", async || {
+            let found = self.certificates().await;
+            let has = found.each_ref().map(|data| data.contains_key("tls.key"));
+            if has == [true; 3] {
+                Ok(found)
+            } else {
+                Err(format!("{has:?}"))
+            }
+        })
+        .await
+    }
+
+    /// A controller with the flags about certificates that the release gives its own.
+    async fn controller(&self) -> Controller {
+        let name = format!("{}-controller", self.full_name());
+        let deployment = self.api::<Deployment>().get(&name).await.unwrap();
+        let container = deployment.spec.unwrap().template.spec.unwrap().containers.remove(0);
+        let flags = container.args.unwrap().into_iter();
+        let flags: Vec<String> = flags.filter(|flag| flag.starts_with("--self-signed-")).collect();
+        assert_eq!(flags.len(), 3, "{flags:?}");
+        Controller::start(controller::Settings {
+            name: "controller-of-a-release".to_owned(),
+            namespace: self.name.clone(),
+            identity: None,
+            kubeconfig: environment().cluster.kubeconfig.clone(),
+            flags: [flags, vec!["--leader-elect=false".to_owned()]].concat(),
+        })
     }
 }
 
@@ -221,25 +250,41 @@ async fn helm_installs_upgrades_rolls_back_and_uninstalls() {
 
     // The CRDs are there, and not Helm's.
     let notes = release.helm("install", &["--create-namespace", "--take-ownership"]);
-    assert!(notes.contains("nothing renews them"), "{notes}");
+    assert!(notes.contains("The controller makes and renews"), "{notes}");
     assert_eq!(
         (release.replicas("controller").await, release.replicas("cache").await),
         (2, 3)
     );
     let labels = namespaces.get(&release.name).await.unwrap().labels().clone();
     assert_eq!(labels["pod-security.kubernetes.io/enforce"], "restricted");
-    let issued = release.certificates().await;
-    let [controller, cache] = &issued;
-    assert_ne!(controller["tls.key"], cache["tls.key"]);
-    assert_eq!(controller["ca.crt"], cache["ca.crt"]);
+    assert_eq!(
+        release.certificates().await,
+        [const { BTreeMap::new() }; 3],
+        "Helm makes no keys"
+    );
+
+    // There is no node: a controller of the test's does what the release's would.
+    let controller = release.controller().await;
+    let issued = release.filled().await;
+    let [ca, controllers, caches] = &issued;
+    assert_ne!(controllers["tls.key"], caches["tls.key"]);
+    assert!(ca["ca.crt"] == controllers["ca.crt"] && ca["ca.crt"] == caches["ca.crt"]);
 
     release.helm("upgrade", &["--set=cache.replicas=5"]);
     assert_eq!(release.replicas("cache").await, 5);
-    assert_eq!(release.certificates().await, issued, "an upgrade makes no certificates");
+    assert_eq!(
+        release.certificates().await,
+        issued,
+        "an upgrade leaves certificates alone"
+    );
 
     release.helm("rollback", &["1"]);
     assert_eq!(release.replicas("cache").await, 3);
-    assert_eq!(release.certificates().await, issued, "a rollback makes no certificates");
+    assert_eq!(
+        release.certificates().await,
+        issued,
+        "a rollback leaves certificates alone"
+    );
 
     let lost = format!("{}-cache-tls", release.full_name());
     release
@@ -247,15 +292,32 @@ async fn helm_installs_upgrades_rolls_back_and_uninstalls() {
         .delete(&lost, &DeleteParams::default())
         .await
         .unwrap();
+    until("the loss to be said", async || {
+        let log = controller.process.log();
+        if log.contains("it is part of the installation") {
+            Ok(())
+        } else {
+            Err("nothing")
+        }
+    })
+    .await;
     release.helm("upgrade", &[]);
-    let [controller, cache] = release.certificates().await;
-    assert_eq!(controller["ca.crt"], cache["ca.crt"], "both are of one authority");
-    assert_ne!(controller, issued[0]);
+    let [same_ca, _, renewed] = release.filled().await;
+    assert_eq!(&same_ca, ca);
+    assert_ne!(renewed["tls.key"], caches["tls.key"]);
+    controller.process.kill();
 
     release.helm("uninstall", &[]);
     let name = format!("{}-cache", release.full_name());
     assert!(release.api::<Deployment>().get_opt(&name).await.unwrap().is_none());
-    assert!(release.api::<Secret>().get_opt(&lost).await.unwrap().is_none());
+    assert_eq!(
+        release.certificates().await[0],
+        same_ca,
+        "a new release goes on with this CA"
+    );
+    release.helm("install", &[]);
+    assert_eq!(release.certificates().await[0], same_ca);
+    release.helm("uninstall", &[]);
     let crds: Api<CustomResourceDefinition> = Api::all(release.client.clone());
     crds.get("rulesets.waf.k8s.coraza.io")
         .await
@@ -264,48 +326,6 @@ async fn helm_installs_upgrades_rolls_back_and_uninstalls() {
         .get(&release.name)
         .await
         .expect("the namespace may have other things in it");
-}
-
-#[tokio::test]
-#[ignore = "needs a cluster: cargo xtask test"]
-async fn certificates_by_helm_let_caches_and_controller_talk() {
-    let namespace = Namespace::create().await;
-    let rendered = objects(&render(&values()["default"], &[]));
-    let identity = |component: &str| {
-        let secret = rendered.iter().find(|object| {
-            is(object, "Secret")
-                && object["metadata"]["name"] == format!("coraza-coraza-kubernetes-operator-{component}-tls")
-        });
-        let pem = |file: &str| {
-            let bytes = BASE64_STANDARD
-                .decode(secret.unwrap()["data"][file].as_str().unwrap())
-                .unwrap();
-            String::from_utf8(bytes).unwrap()
-        };
-        Identity {
-            certificate: pem("tls.crt"),
-            key: pem("tls.key"),
-            authority: pem("ca.crt"),
-        }
-    };
-    let controller = Controller::start(controller::Settings {
-        name: "controller-by-helm".to_owned(),
-        namespace: namespace.name.clone(),
-        identity: identity("controller"),
-        kubeconfig: environment().cluster.kubeconfig.clone(),
-        flags: vec!["--leader-elect=false".to_owned()],
-    });
-    controller.ready().await;
-    let cache = Cache::start(cache::Settings {
-        name: "cache-by-helm".to_owned(),
-        namespace: namespace.name.clone(),
-        identity: identity("cache"),
-        controllers: vec![controller.grpc],
-        kubeconfig: environment().cluster.cache_kubeconfig.clone(),
-        flags: Vec::new(),
-    });
-    // Not before a first snapshot over mutual TLS.
-    cache.ready().await;
 }
 
 /// What a release of the Go operator's chart leaves, as far as names, selectors and ports matter.

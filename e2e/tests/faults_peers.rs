@@ -92,7 +92,7 @@ async fn a_cache_obeys_nobody_but_its_controller() {
     let mut fleet = Fleet::start(Size::of(1, 1)).await;
     // Its own certificate is good, but it trusts another authority than the controller's.
     let mut settings = fleet.cache_settings();
-    settings.identity.authority = Authority::new().issue("any").authority;
+    settings.identity.as_mut().unwrap().authority = Authority::new().issue("any").authority;
     let cache = Cache::start(settings);
     holds_for(Duration::from_secs(3), "being unready", async || {
         match http::get(cache.health, "/readyz", None).await {

@@ -107,6 +107,12 @@ spec:
           securityContext: {{- toYaml (mergeOverwrite $container $values.securityContext) | nindent 12 }}
           volumeMounts:
             - {name: tls, mountPath: /etc/coraza/tls, readOnly: true}
+            {{- if include "coraza.metricsSecret" $root }}
+            - {name: metrics-certs, mountPath: /etc/metrics-certs, readOnly: true}
+            {{- end }}
+            {{- if and (eq .component "cache") (include "coraza.httpSecret" $root) }}
+            - {name: http-tls, mountPath: /etc/coraza/http-tls, readOnly: true}
+            {{- end }}
             {{- with $values.extraVolumeMounts }}
             {{- toYaml . | nindent 12 }}
             {{- end }}
@@ -116,6 +122,16 @@ spec:
             secretName: {{ include "coraza.certificateSecret" (list $root .component) }}
             {{- /* 0440: the group is the Pod's fsGroup. */}}
             defaultMode: 288
+        {{- with include "coraza.metricsSecret" $root }}
+        - name: metrics-certs
+          secret: {secretName: {{ . }}, defaultMode: 288}
+        {{- end }}
+        {{- if eq .component "cache" }}
+        {{- with include "coraza.httpSecret" $root }}
+        - name: http-tls
+          secret: {secretName: {{ . }}, defaultMode: 288}
+        {{- end }}
+        {{- end }}
         {{- with $values.extraVolumes }}
         {{- toYaml . | nindent 8 }}
         {{- end }}

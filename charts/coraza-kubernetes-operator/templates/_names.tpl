@@ -80,6 +80,23 @@ app.kubernetes.io/component: {{ index . 1 }}
 {{- end -}}
 {{- end }}
 
+{{/* The Secret with the certificate for metrics, if there is one. */}}
+{{- define "coraza.metricsSecret" -}}
+{{- with .Values.metrics }}{{ and .enabled .secure | ternary .certSecret "" }}{{ end -}}
+{{- end }}
+
+{{/* The Secret with the certificate to serve RuleSets with, if it is another than the one for the controller. */}}
+{{- define "coraza.httpSecret" -}}
+{{- with .Values.cache.tls }}{{ .enabled | ternary .existingSecret "" }}{{ end -}}
+{{- end }}
+
+{{/* The ConfigMap with those whom gateways trust, if the controller keeps one. */}}
+{{- define "coraza.cacheAuthorities" -}}
+{{- with .Values.cache.tls -}}
+{{- if and .enabled (not .credentialName) (not .caCertificates) }}{{ include "coraza.suffixed" (list $ "cache-ca") }}{{ end -}}
+{{- end -}}
+{{- end }}
+
 {{/* "true" where OpenShift assigns users and groups. */}}
 {{- define "coraza.openshift" -}}
 {{- $enabled := .Values.openshift.enabled | toString -}}
@@ -93,6 +110,14 @@ true
 - --tls-dir=/etc/coraza/tls
 - --health-probe-bind-address=:8081
 - --metrics-bind-address={{ ternary ":8443" "0" .Values.metrics.enabled }}
+{{- if and .Values.metrics.enabled (not .Values.metrics.secure) }}
+- --metrics-secure=false
+{{- end }}
+{{- if include "coraza.metricsSecret" . }}
+- --metrics-cert-path=/etc/metrics-certs
+- --metrics-cert-name={{ .Values.metrics.certName }}
+- --metrics-cert-key={{ .Values.metrics.keyName }}
+{{- end }}
 - --log-format={{ ternary "text" "json" (eq .Values.logging.encoder "console") }}
 - --log-level={{ .Values.logging.level }}
 {{- with .Values.limits.maxRuleSetBytes }}

@@ -18,6 +18,21 @@ What a single value may be is said by values.schema.json.
   {{- $problems = append $problems (printf "certificates.certManager.issuerRef is set, but certificates.mode is %s: set it to certManager, or leave issuerRef empty" $certificates.mode) -}}
 {{- end -}}
 
+{{- if and .Values.metrics.certSecret (not (and .Values.metrics.enabled .Values.metrics.secure)) -}}
+  {{- $problems = append $problems "metrics.certSecret is set, but metrics are not served over TLS: set metrics.enabled and metrics.secure, or leave it empty" -}}
+{{- end -}}
+
+{{- $tls := .Values.cache.tls -}}
+{{- if and (or $tls.existingSecret $tls.credentialName $tls.caCertificates) (not $tls.enabled) -}}
+  {{- $problems = append $problems "cache.tls says how, but cache.tls.enabled is false: set it, or leave the rest empty" -}}
+{{- end -}}
+{{- if and $tls.credentialName $tls.caCertificates -}}
+  {{- $problems = append $problems "cache.tls has both credentialName and caCertificates: Istio takes one" -}}
+{{- end -}}
+{{- if and $tls.existingSecret (not (or $tls.credentialName $tls.caCertificates)) -}}
+  {{- $problems = append $problems "cache.tls.existingSecret has a certificate by a CA that the controller doesn't know: say how gateways verify it, in cache.tls.credentialName or cache.tls.caCertificates" -}}
+{{- end -}}
+
 {{- if and (not .Values.cache.pluginFile) (has .Values.defaultWasmImage (list "" "embedded")) -}}
   {{- $problems = append $problems "cache.pluginFile is empty, so caches serve no plugin: say in defaultWasmImage where Engines get theirs" -}}
 {{- end -}}
@@ -89,9 +104,6 @@ What a single value may be is said by values.schema.json.
 {{- end -}}
 {{- if hasKey .Values.image "repository" -}}
   {{- $problems = append $problems "image.repository is a value of the Go operator's chart; here there are two images: set controller.image.repository and cache.image.repository" -}}
-{{- end -}}
-{{- if .Values.metrics.certSecret -}}
-  {{- $problems = append $problems "metrics.certSecret is a value of the Go operator's chart; here, /metrics is not served over TLS yet: leave it out" -}}
 {{- end -}}
 {{- with .Values.metrics -}}
   {{- if and .serviceMonitor.enabled (not .enabled) -}}

@@ -176,16 +176,49 @@ pub struct DestinationRuleSpec {
 
 /// How the mesh talks to a host.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct TrafficPolicy {
+    /// By which transport security.
+    pub tls: TlsSettings,
+    /// Ports with which it is otherwise. What is said for a port counts alone.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub port_level_settings: Vec<PortPolicy>,
+}
+
+/// How the mesh talks to a port of a host.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PortPolicy {
+    /// The port.
+    pub port: PortSelector,
     /// By which transport security.
     pub tls: TlsSettings,
 }
 
-/// By which transport security the mesh talks to a host.
+/// A port of a host.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PortSelector {
+    /// Its number.
+    pub number: u16,
+}
+
+/// By which transport security the mesh talks to a host.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct TlsSettings {
-    /// `DISABLE` is none.
+    /// `DISABLE` is none, `SIMPLE` is TLS without a certificate of the client's.
     pub mode: String,
+    /// Where the CA is that the host is verified by: a Secret in the proxy's namespace, or `configmap://<namespace>/<name>` since 1.26.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub credential_name: Option<String>,
+    /// The same, as a file of the proxy's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ca_certificates: Option<String>,
+    /// Names of which the host must prove one.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub subject_alt_names: Vec<String>,
+    /// The name that the host is asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sni: Option<String>,
 }
 
 #[cfg(test)]

@@ -10,17 +10,17 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use coraza_runtime::admin::{self, Routes};
+use coraza_runtime::admin::{self, Guard, Routes};
 use coraza_runtime::drain;
-use coraza_runtime::flag::BindAddress;
 use coraza_runtime::readiness::Readiness;
-use coraza_runtime::tls::{ClientTls, ServerTls, TlsError};
+use coraza_runtime::tls::expiry::Expiries;
+use coraza_runtime::tls::{ClientTls, InvalidPem, ServerTls};
 use prometheus_client::registry::Registry;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::sync::watch;
 
 use crate::args::Args;
-use crate::auth::token_review::{KubeReview, NoCluster, plugin_account};
+use crate::auth::token_review::{self, KubeReview, NoCluster, Reviews, plugin_account};
 use crate::auth::{Grants, TokenReviews, Tokens};
 use crate::http::{self, Settings, Timeouts, capacity};
 use crate::pollers::Pollers;
@@ -43,15 +43,15 @@ pub enum AppError {
     /// There is nobody to ask about tokens.
     #[error(transparent)]
     NoCluster(#[from] NoCluster),
-    /// There are no certificates.
-    #[error(transparent)]
-    Tls(#[from] TlsError),
     /// The port for RuleSets is taken.
     #[error(transparent)]
     Serve(#[from] http::BindError),
     /// The plugin can't be served.
     #[error(transparent)]
     Plugin(#[from] plugin::PluginFileError),
+    /// No certificate to serve metrics with.
+    #[error("failed to make a certificate for metrics")]
+    Metrics(#[from] InvalidPem),
     /// A port for probes or metrics is taken.
     #[error(transparent)]
     Admin(#[from] admin::BindError),
@@ -85,7 +85,8 @@ async fn serve(args: &Args) -> Result<(), AppError> {
     if plugin.is_none() {
         tracing::warn!("POD_NAMESPACE isn't set: without a controller no token of a plugin is let in");
     }
-    let (reviews, reviewing) = TokenReviews::new(KubeReview::from_environment(plugin.clone()).await?);
+    let client = token_review::client().await?;
+    let (reviews, reviewing) = TokenReviews::new(KubeReview::new(client.clone(), plugin.clone()));
     tokio::spawn(reviewing);
     let authenticate = Tokens {
         grants: grants.clone(),
@@ -94,14 +95,20 @@ async fn serve(args: &Args) -> Result<(), AppError> {
     };
 
     let threads = std::thread::available_parallelism().map_err(AppError::Start)?.get();
-    let tls = args.http_tls_dir.as_deref().map(ServerTls::one_way).transpose()?;
+    let readiness = Readiness::default();
+    let expiries = Expiries::default();
+    let tls = args.http_tls_dir.as_deref().map(|directory| {
+        let tls = ServerTls::one_way(directory, readiness.latch("certificates to serve RuleSets with"));
+        let shown = tls.clone();
+        expiries.add("http", move || shown.expiry());
+        tls
+    });
     let server = http::Server::bind(args.cache_server_address(), threads, tls, settings(args))?;
     tracing::info!(address = %server.local_address(), threads, max_connections = server.gauges().connections.max(), "serving RuleSets");
 
     let module = args.plugin_file.as_deref().map(plugin::Module::read).transpose()?;
     let plugin_digest = module.as_ref().map(plugin::Module::digest);
 
-    let readiness = Readiness::default();
     let running = readiness.latch("not draining");
     running.set();
     let mut registry = Registry::default();
@@ -117,26 +124,40 @@ async fn serve(args: &Args) -> Result<(), AppError> {
             .unwrap_or_else(|| memory_limit().map_or(0, |limit| limit / 2)),
     };
     metrics::register(&mut registry, sources);
+    let subscriber_tls = ClientTls::mutual(&args.tls_dir, readiness.latch("certificates"));
+    let shown = subscriber_tls.clone();
+    expiries.add("grpc", move || shown.expiry());
+    expiries.register(&mut registry);
     // Probes must see the drain, so the admin server's own begins when the other is over.
     let (admin_signal, admin_drain) = drain::channel();
-    serve_admin(
-        args.health_probe_bind_address,
-        Routes::default().with_probes(readiness.clone()),
-        &admin_drain,
-    )
-    .await?;
-    serve_admin(
-        args.metrics_bind_address,
-        Routes::default().with_metrics(registry),
-        &admin_drain,
-    )
-    .await?;
+    let guard = Guard::new(&args.metrics, &replica(), Reviews(client))?;
+    if let Some(guard) = &guard {
+        let shown = guard.tls.clone();
+        expiries.add("metrics", move || shown.expiry());
+    }
+    for (address, routes, guard) in [
+        (
+            args.health_probe_bind_address,
+            Routes::default().with_probes(readiness.clone()),
+            None,
+        ),
+        (
+            args.metrics.metrics_bind_address,
+            Routes::default().with_metrics(registry),
+            guard,
+        ),
+    ] {
+        if let Some(address) = address.socket() {
+            let server = admin::Server::bind(address, routes).await?.guarded(guard);
+            tokio::spawn(server.serve(admin_drain.clone()));
+        }
+    }
     drop(admin_drain);
 
     let (signal, watch) = drain::channel();
     tokio::spawn(subscribe::run(
         subscription_options(args, plugin_digest, server.gauges().pollers),
-        ClientTls::mutual(&args.tls_dir)?,
+        subscriber_tls,
         Held {
             store: store.clone(),
             grants,
@@ -166,27 +187,23 @@ async fn serve(args: &Args) -> Result<(), AppError> {
     Ok(())
 }
 
-async fn serve_admin(address: BindAddress, routes: Routes, drain: &drain::Watch) -> Result<(), AppError> {
-    if let Some(address) = address.socket() {
-        let server = admin::Server::bind(address, routes).await?;
-        tokio::spawn(server.serve(drain.clone()));
-    }
-    Ok(())
-}
-
 fn subscription_options(args: &Args, plugin_digest: Option<[u8; 32]>, pollers: Pollers) -> subscribe::Options {
-    // In a Pod both are its name; the first is there when the manifest says so, the second unless it has a host's network.
-    let names = ["POD_NAME", "HOSTNAME"]
-        .into_iter()
-        .filter_map(|name| std::env::var(name).ok());
-    let named = names.into_iter().find(|name| !name.is_empty());
     subscribe::Options {
         addresses: args.controller_addresses.clone(),
-        replica: named.unwrap_or_else(|| UNNAMED.to_owned()),
+        replica: replica(),
         max_ruleset_bytes: args.max_ruleset_bytes,
         plugin_digest,
         pollers,
     }
+}
+
+/// This replica's name: in a Pod both are its name; the first is there when the manifest says so, the second unless it has a host's network.
+fn replica() -> String {
+    let names = ["POD_NAME", "HOSTNAME"]
+        .into_iter()
+        .filter_map(|name| std::env::var(name).ok());
+    let named = names.into_iter().find(|name| !name.is_empty());
+    named.unwrap_or_else(|| UNNAMED.to_owned())
 }
 
 /// Where the operator runs, and with it this process: as the manifest says, else as every Pod with a ServiceAccount knows.

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use clap::Parser;
 use coraza_ruleset::limits::DEFAULT_MAX_RULESET_BYTES;
+use coraza_runtime::admin::args::MetricsArgs;
 use coraza_runtime::flag::{BindAddress, duration};
 use coraza_runtime::log::LogArgs;
 
@@ -70,14 +71,9 @@ pub struct Args {
         default_value = ":8081"
     )]
     pub health_probe_bind_address: BindAddress,
-    /// Where /metrics is served; 0 is nowhere.
-    #[arg(
-        long,
-        env = "CORAZA_METRICS_BIND_ADDRESS",
-        value_name = "ADDRESS",
-        default_value = "0"
-    )]
-    pub metrics_bind_address: BindAddress,
+    /// The flags about metrics.
+    #[command(flatten)]
+    pub metrics: MetricsArgs,
     /// What is logged and how.
     #[command(flatten)]
     pub log: LogArgs,
@@ -149,7 +145,7 @@ mod tests {
         assert_eq!(args.max_wait, Duration::from_secs(60));
         assert_eq!(args.max_ruleset_bytes, 8 << 20);
         assert_eq!(args.health_probe_bind_address.to_string(), "[::]:8081");
-        assert_eq!(args.metrics_bind_address, BindAddress::Off);
+        assert_eq!(args.metrics.metrics_bind_address, BindAddress::Off);
         assert_eq!(args.legacy.ignored().count(), 0);
     }
 

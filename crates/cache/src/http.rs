@@ -273,7 +273,9 @@ async fn serve_tls<A: Authenticate>(
     shared: &Arc<Shared<A>>,
     shard: Arc<metrics::Shard>,
 ) {
-    let handshake = TlsAcceptor::from(tls.current()).accept(stream);
+    // Without certificates nobody is spoken to: the caller sees that the connection is closed.
+    let Some(config) = tls.current() else { return };
+    let handshake = TlsAcceptor::from(config).accept(stream);
     match tokio::time::timeout(shared.settings.timeouts.head, handshake).await {
         Ok(Ok(stream)) => serve_connection(stream, address, shared, shard).await,
         Ok(Err(error)) => tracing::debug!(%address, %error, "a TLS handshake failed"),

@@ -180,6 +180,7 @@ mod tests {
     use crate::http::capacity::Connections;
     use crate::http::metrics::Requests;
     use crate::pollers::Pollers;
+    use coraza_runtime::tls::expiry::{Expiries, Expiry};
 
     #[test]
     fn exposition() {
@@ -228,6 +229,12 @@ mod tests {
                 max_size: 100 << 20,
             },
         );
+        let expiries = Expiries::default();
+        expiries.register(&mut registry);
+        expiries.add("grpc", || {
+            let (certificate, authority) = (1, Some(2));
+            Some(Expiry { certificate, authority })
+        });
         let mut text = String::new();
         encode(&mut text, &registry).expect("encoded");
         drop(permit);

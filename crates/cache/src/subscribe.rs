@@ -79,11 +79,11 @@ enum Ended {
 }
 
 impl Ended {
-    /// A standby answers so, and a leader that steps down: nothing is wrong.
+    /// A standby answers so, and a leader that steps down: nothing is wrong. That certificates are missing was said when they were read.
     fn is_expected(&self) -> bool {
         match self {
             Self::Connect(ConnectError::Subscribe(status)) | Self::Stream(status) => status.code() == Code::Unavailable,
-            Self::Closed => true,
+            Self::Closed | Self::Connect(ConnectError::NoCertificates) => true,
             Self::Connect(_) | Self::Refused(_) | Self::Handler(_) => false,
         }
     }

@@ -143,6 +143,9 @@ pub(crate) enum CachesError {
         #[source]
         source: kube::Error,
     },
+    /// The page is for those who show a token, and the API server's proxy passes none on.
+    #[error("/debug/caches of Pod {namespace}/{pod} wants a token, which the API server does not pass on")]
+    Guarded { namespace: String, pod: String },
     /// It isn't what it should be.
     #[error("the answer of Pod {namespace}/{pod} is no /debug/caches of this version")]
     Answer {
@@ -194,10 +197,16 @@ pub(crate) async fn read(client: &Client, leader: &Leader) -> Result<Document, C
     let text = match fetch(page("")).await {
         Ok(text) => text,
         // A server of TLS doesn't understand us, as one without it doesn't understand TLS.
-        Err(plain) => fetch(page("https:")).await.map_err(|_| CachesError::Page {
-            namespace: namespace.clone(),
-            pod: pod.clone(),
-            source: plain,
+        Err(plain) => fetch(page("https:")).await.map_err(|secure| match secure {
+            kube::Error::Api(status) if status.code == 401 => CachesError::Guarded {
+                namespace: namespace.clone(),
+                pod: pod.clone(),
+            },
+            _ => CachesError::Page {
+                namespace: namespace.clone(),
+                pod: pod.clone(),
+                source: plain,
+            },
         })?,
     };
     serde_json::from_str(&text).map_err(|source| CachesError::Answer {
@@ -235,6 +244,9 @@ fn why(error: &CachesError) -> String {
             source: kube::Error::Api(status),
             ..
         } if status.code == 403 => format!("{what}; it takes the right to get pods/proxy in namespace {namespace}"),
+        CachesError::Guarded { .. } => format!(
+            "{what}; kubectl port-forward does, or let metrics be read by anybody (metrics.secure=false of the chart)"
+        ),
         _ => what,
     }
 }

@@ -13,6 +13,7 @@ use std::time::Duration;
 use coraza_controller::publish::{Publisher, serve};
 use coraza_ruleset::limits::DEFAULT_MAX_RULESET_BYTES;
 use coraza_ruleset::{Content, DataFiles, RuleSetKey, RulesText};
+use coraza_runtime::readiness::Readiness;
 use coraza_runtime::{drain, tls::ServerTls};
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::{Bytes, Incoming};
@@ -46,7 +47,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     serve(
         publisher,
         listener,
-        ServerTls::mutual(Path::new(tls_dir))?,
+        ServerTls::mutual(Path::new(tls_dir), Readiness::default().latch("certificates")),
         DEFAULT_MAX_RULESET_BYTES,
         watch,
     )

@@ -6,6 +6,8 @@
 //! | grants | [`worker`]: tells the publisher which tokens are in use, once that is known |
 //! | Kubernetes | [`kubernetes`](crate::kubernetes): says once whether the API server is too old |
 //! | workers | [`worker`]: reconcile what the queue gives them, once all kinds were listed |
+//! | authorities | [`bundle`](crate::certificates::bundle): tells gateways whom to trust, when they poll over TLS |
+//! | certificates | [`certificates`](crate::certificates): fills and renews the Secrets of the controller's own CA |
 //! | election | [`lease`](crate::lease): takes, renews and releases the Lease |
 //! | distribution | [`publish`](crate::publish): serves the caches |
 //! | leadership, deliveries, pollers | [`worker`]: what they change goes into the queue |
@@ -20,10 +22,11 @@ use std::time::Duration;
 use coraza_api::istio::{DestinationRule, ServiceEntry, Telemetry, WasmPlugin};
 use coraza_api::metadata::label;
 use coraza_compiler::{Compiler, Profile};
-use coraza_runtime::admin::{self, Answer, BindError, Routes};
+use coraza_runtime::admin::{self, Answer, BindError, Guard, Routes};
 use coraza_runtime::drain;
 use coraza_runtime::readiness::{Latch, Readiness};
-use coraza_runtime::tls::{ServerTls, TlsError};
+use coraza_runtime::tls::expiry::Expiries;
+use coraza_runtime::tls::{InvalidPem, ServerTls};
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use prometheus_client::registry::Registry;
 use tokio::net::TcpListener;
@@ -33,9 +36,12 @@ use tokio::time::Instant;
 use uuid::Uuid;
 
 use crate::args::{ControllerArgs, EngineProfile, InvalidArgs};
-use crate::client::{ClientError, Clients};
+use crate::certificates::Keeper;
+use crate::certificates::bundle::Bundle;
+use crate::client::{ClientError, Clients, Reviews};
 use crate::context::Context;
 use crate::engine::fail_reload::FailReload;
+use crate::engine::settings::CacheAuthority;
 use crate::lease::elector::InvalidTimings;
 use crate::lease::{Candidate, Leadership};
 use crate::metrics::Metrics;
@@ -66,7 +72,6 @@ pub async fn run(args: ControllerArgs) -> Result<(), AppError> {
         tracing::warn!(flag, "this flag of the Go operator has no effect here");
     }
     let clients = Clients::new(args.kubeconfig.as_deref()).await?;
-    let tls = ServerTls::mutual(&args.tls_dir)?;
     let address = args.grpc_bind_address.socket().ok_or(InvalidArgs::GrpcBindAddress)?;
     let listener = TcpListener::bind(address)
         .await
@@ -74,14 +79,30 @@ pub async fn run(args: ControllerArgs) -> Result<(), AppError> {
 
     let readiness = Readiness::default();
     let running = readiness.latch("running");
+    let tls = ServerTls::mutual(&args.tls_dir, readiness.latch("certificates"));
     let (stop, drain) = drain::channel();
     let mut tasks = JoinSet::new();
     let mut registry = Registry::default();
+    let expiries = Expiries::default();
+    let shown = tls.clone();
+    expiries.add("grpc", move || shown.expiry());
+    expiries.register(&mut registry);
     let workers = processors().saturating_mul(WORKERS_PER_PROCESSOR);
     let leadership = stand_for_election(&mut tasks, &args, &clients, &drain)?;
     let watches = readiness.latch("watches");
     let context = context(&args, &clients, leadership.clone(), watches, workers, &mut registry)?;
     let publisher = context.publisher.clone();
+    if let Some(CacheAuthority::ConfigMap(name)) = &context.settings.cache_tls {
+        let client = clients.calls.clone();
+        let bundle = Bundle::new(client, &args.pod_namespace, name, &args.tls_dir, leadership.clone());
+        tasks.spawn(bundle.run(drain.clone()));
+    }
+    if let Some(secrets) = args.certificates.secrets() {
+        let (client, policy) = (clients.calls.clone(), args.certificates.policy(&context.settings));
+        let keeper = Keeper::new(client, &args.pod_namespace, secrets, policy, leadership.clone());
+        keeper.metrics().register(&mut registry);
+        tasks.spawn(keeper.run(drain.clone()));
+    }
 
     watch_all(&mut tasks, &context, &clients);
     tasks.spawn(worker::open_grants(context.clone(), drain.clone()));
@@ -103,16 +124,22 @@ pub async fn run(args: ControllerArgs) -> Result<(), AppError> {
 
     // The admin servers have a drain of their own, which starts last: a probe must see that the process stops.
     let (stop_admin, admin_drain) = drain::channel();
+    let guard = Guard::new(&args.metrics, &replica(&args), Reviews(clients.calls.clone()))?;
+    if let Some(guard) = &guard {
+        let shown = guard.tls.clone();
+        expiries.add("metrics", move || shown.expiry());
+    }
     let probes = Routes::default().with_probes(readiness);
     let metrics = Routes::default().with_metrics(registry).with("/debug/caches", move || {
         Answer::json(caches::document(&publisher, &leadership))
     });
-    for (address, routes) in [
-        (args.health_probe_bind_address, probes),
-        (args.metrics_bind_address, metrics),
+    for (address, routes, guard) in [
+        (args.health_probe_bind_address, probes, None),
+        (args.metrics.metrics_bind_address, metrics, guard),
     ] {
         if let Some(address) = address.socket() {
-            tokio::spawn(admin::Server::bind(address, routes).await?.serve(admin_drain.clone()));
+            let server = admin::Server::bind(address, routes).await?.guarded(guard);
+            tokio::spawn(server.serve(admin_drain.clone()));
         }
     }
     drop(admin_drain);
@@ -237,9 +264,6 @@ pub enum AppError {
     /// No way to the API server.
     #[error(transparent)]
     Client(#[from] ClientError),
-    /// No certificates to serve caches with.
-    #[error(transparent)]
-    Tls(#[from] TlsError),
     /// The caches' listener.
     #[error("failed to listen for caches on {address}")]
     Listen {
@@ -252,6 +276,9 @@ pub enum AppError {
     /// The admin servers' listeners.
     #[error(transparent)]
     Admin(#[from] BindError),
+    /// No certificate to serve metrics with.
+    #[error("failed to make a certificate for metrics")]
+    Metrics(#[from] InvalidPem),
     /// Signals can't be listened for.
     #[error("failed to listen for signals")]
     Signal(#[source] io::Error),

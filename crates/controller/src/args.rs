@@ -1,5 +1,6 @@
 //! The controller's flags, each with an environment twin. Types and checks, no IO.
 
+pub mod certificates;
 pub mod compat;
 pub mod engine;
 
@@ -8,9 +9,11 @@ use std::time::Duration;
 
 use clap::{Args, Parser, ValueEnum};
 use coraza_ruleset::{Limits, limits};
+use coraza_runtime::admin::args::MetricsArgs;
 use coraza_runtime::flag::{BindAddress, duration};
 use coraza_runtime::log::LogArgs;
 
+use crate::args::certificates::{CertificateArgs, InvalidLives};
 use crate::args::compat::CompatArgs;
 use crate::args::engine::{EngineArgs, InvalidValue};
 use crate::lease::elector::{InvalidTimings, Timings};
@@ -25,9 +28,9 @@ pub struct ControllerArgs {
     /// Where /healthz and /readyz are answered; 0 turns them off.
     #[arg(long, env = "CORAZA_HEALTH_PROBE_BIND_ADDRESS", default_value = ":8081")]
     pub health_probe_bind_address: BindAddress,
-    /// Where /metrics and /debug/caches are answered; 0 turns them off.
-    #[arg(long, env = "CORAZA_METRICS_BIND_ADDRESS", default_value = "0")]
-    pub metrics_bind_address: BindAddress,
+    /// The flags about metrics.
+    #[command(flatten)]
+    pub metrics: MetricsArgs,
     /// The directory with tls.crt, tls.key and ca.crt for the caches' streams; read again when the files change.
     #[arg(long, env = "CORAZA_TLS_DIR", value_name = "DIR")]
     pub tls_dir: PathBuf,
@@ -49,6 +52,9 @@ pub struct ControllerArgs {
     /// The flags about Engines.
     #[command(flatten)]
     pub engine: EngineArgs,
+    /// The flags about the controller's own CA.
+    #[command(flatten)]
+    pub certificates: CertificateArgs,
     /// The leader election's flags.
     #[command(flatten)]
     pub election: ElectionArgs,
@@ -130,6 +136,7 @@ impl ControllerArgs {
         }
         self.election.timings()?;
         self.engine.check()?;
+        self.certificates.check()?;
         let LimitArgs {
             max_ruleset_bytes,
             max_namespace_bytes,
@@ -172,6 +179,9 @@ pub enum InvalidArgs {
     /// A flag about Engines.
     #[error(transparent)]
     Engine(#[from] InvalidValue),
+    /// A flag about the controller's own CA.
+    #[error(transparent)]
+    Lives(#[from] InvalidLives),
     /// The limits contain each other.
     #[error(
         "--max-ruleset-bytes must be more than 0, at most --max-namespace-bytes, and that at most --max-total-bytes"

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use coraza_api::istio::{
-    DestinationRule, DestinationRuleSpec, Endpoint, ServiceEntry, ServiceEntryPort, ServiceEntrySpec, TlsSettings,
-    TrafficPolicy,
+    DestinationRule, DestinationRuleSpec, Endpoint, PortPolicy, PortSelector, ServiceEntry, ServiceEntryPort,
+    ServiceEntrySpec, TlsSettings, TrafficPolicy,
 };
 use coraza_api::metadata::label;
 use coraza_runtime::log::chain;
@@ -20,7 +20,7 @@ use crate::context::Context;
 use crate::engine::apply::{ApplyError, apply};
 use crate::engine::build::{istio_labels, json};
 use crate::engine::child::{Child, managed_by};
-use crate::engine::settings::Settings;
+use crate::engine::settings::{CacheAuthority, Settings};
 use crate::queue::Item;
 use crate::queue::schedule::Outcome;
 use crate::watch::foreign::DeploymentView;
@@ -131,17 +131,40 @@ fn service_entry(settings: &Settings, operator: &str, owner: Option<OwnerReferen
     child(settings, operator, owner, json(spec))
 }
 
-/// That nobody's sidecar is in front of the caches.
+/// That nobody's sidecar is in front of the caches; and with which certificate they serve rules, if they do. The plugin they serve in plain.
 fn destination_rule(settings: &Settings, operator: &str, owner: Option<OwnerReference>) -> Child {
+    let plain = TlsSettings {
+        mode: "DISABLE".to_owned(),
+        ..TlsSettings::default()
+    };
+    let rules = settings.cache_tls.as_ref().map(|authority| PortPolicy {
+        port: PortSelector { number: SERVICE_PORT },
+        tls: tls(settings, authority),
+    });
     let spec = DestinationRuleSpec {
         host: settings.cache_host.clone(),
         traffic_policy: TrafficPolicy {
-            tls: TlsSettings {
-                mode: "DISABLE".to_owned(),
-            },
+            tls: plain,
+            port_level_settings: rules.into_iter().collect(),
         },
     };
     child(settings, operator, owner, json(spec))
+}
+
+/// Without a name and who vouches for it, a proxy would take anybody's certificate, and give him its token.
+fn tls(settings: &Settings, authority: &CacheAuthority) -> TlsSettings {
+    let (credential_name, ca_certificates) = match authority {
+        CacheAuthority::ConfigMap(name) => (Some(format!("configmap://{}/{name}", settings.namespace)), None),
+        CacheAuthority::Credential(name) => (Some(name.clone()), None),
+        CacheAuthority::File(path) => (None, Some(path.clone())),
+    };
+    TlsSettings {
+        mode: "SIMPLE".to_owned(),
+        credential_name,
+        ca_certificates,
+        subject_alt_names: vec![settings.cache_host.clone()],
+        sni: Some(settings.cache_host.clone()),
+    }
 }
 
 fn child(settings: &Settings, operator: &str, owner: Option<OwnerReference>, spec: Value) -> Child {
@@ -177,5 +200,22 @@ mod tests {
             destination_rule(&settings, "coraza", owned).body::<DestinationRule>(None),
             destination_rule(&settings, "coraza", None).body::<DestinationRule>(None),
         ]);
+    }
+
+    #[test]
+    fn a_proxy_is_told_by_whom_caches_are_verified() {
+        let rules = [
+            CacheAuthority::ConfigMap("coraza-cache-ca".to_owned()),
+            CacheAuthority::Credential("cache-ca".to_owned()),
+            CacheAuthority::File("/etc/ca.crt".to_owned()),
+        ]
+        .map(|authority| {
+            let settings = Settings {
+                cache_tls: Some(authority),
+                ..crate::engine::settings::tests::settings()
+            };
+            destination_rule(&settings, "coraza", None).spec
+        });
+        insta::assert_yaml_snapshot!(rules);
     }
 }

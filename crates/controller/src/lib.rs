@@ -4,6 +4,7 @@
 pub mod app;
 pub mod args;
 pub mod caches;
+pub mod certificates;
 pub mod client;
 pub mod context;
 pub mod engine;

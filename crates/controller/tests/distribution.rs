@@ -69,7 +69,7 @@ struct Controller {
 impl Controller {
     async fn start(ca: &Authority) -> Self {
         let files = certificate(CONTROLLER_IDENTITY, ca, ca);
-        let tls = ServerTls::mutual(files.path()).expect("good files");
+        let tls = ServerTls::mutual(files.path(), Readiness::default().latch("certificates"));
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = listener.local_addr().expect("an address");
         let publisher = Publisher::new(Duration::from_secs(15));
@@ -142,7 +142,7 @@ impl Cache {
             plugin_digest: None,
             pollers: pollers.clone(),
         };
-        let tls = ClientTls::mutual(files).expect("good files");
+        let tls = ClientTls::mutual(files, Readiness::default().latch("certificates"));
         tokio::spawn(subscribe::run(
             options,
             tls,
@@ -181,7 +181,8 @@ impl Cache {
 
 /// A TLS connection to a controller, as whoever has these files.
 async fn connect(files: &Path, address: SocketAddr) -> std::io::Result<tokio_rustls::client::TlsStream<TcpStream>> {
-    let tls = TlsConnector::from(ClientTls::mutual(files).expect("good files").current());
+    let tls = ClientTls::mutual(files, Readiness::default().latch("certificates"));
+    let tls = TlsConnector::from(tls.current().expect("good files"));
     let name = CONTROLLER_IDENTITY.try_into().expect("a name");
     tls.connect(name, TcpStream::connect(address).await?).await
 }

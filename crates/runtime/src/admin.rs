@@ -1,4 +1,7 @@
-//! The admin HTTP server: probes and metrics, a handful of GET routes that answer at once.
+//! The admin HTTP server: probes and metrics, a handful of GET routes that answer at once; metrics over TLS, to those who may.
+
+pub mod access;
+pub mod args;
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
@@ -15,11 +18,16 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use prometheus_client::encoding::text::encode;
 use prometheus_client::registry::Registry;
-use tokio::net::TcpListener;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
+use tokio_rustls::TlsAcceptor;
 
 use crate::drain;
 use crate::readiness::Readiness;
+use crate::tls::{InvalidPem, ServerTls};
+use access::{Access, Create, Verdict};
+use args::MetricsArgs;
 
 /// How many connections are served at once: a kubelet, a few scrapers and a person need far fewer.
 const MAX_CONNECTIONS: usize = 64;
@@ -127,11 +135,43 @@ impl std::fmt::Debug for Routes {
     }
 }
 
+impl Guard {
+    /// The one that the flags ask for, if they do: with the certificate of their directory, else one of its own for `name`.
+    ///
+    /// # Errors
+    /// If no certificate can be made.
+    pub fn new(args: &MetricsArgs, name: &str, api: impl Create) -> Result<Option<Self>, InvalidPem> {
+        if !args.metrics_secure || args.metrics_bind_address.socket().is_none() {
+            return Ok(None);
+        }
+        let tls = match args.metrics_cert_path() {
+            // Whether a process is ready doesn't depend on who looks at its metrics.
+            Some(path) => {
+                let ready = Readiness::default().latch("metrics");
+                ServerTls::metrics(&path, &args.metrics_cert_name, &args.metrics_cert_key, ready)
+            }
+            None => ServerTls::metrics_self_signed(name)?,
+        };
+        let access = Access::new(api);
+        Ok(Some(Self { tls, access }))
+    }
+}
+
 /// A server that is bound but doesn't answer yet.
 #[derive(Debug)]
 pub struct Server {
     listener: TcpListener,
     routes: Arc<Routes>,
+    guard: Option<Arc<Guard>>,
+}
+
+/// What stands before the routes.
+#[derive(Debug)]
+pub struct Guard {
+    /// The certificate that is shown.
+    pub tls: ServerTls,
+    /// Who is let in.
+    pub access: Access,
 }
 
 impl Server {
@@ -146,7 +186,15 @@ impl Server {
         Ok(Self {
             listener,
             routes: Arc::new(routes),
+            guard: None,
         })
+    }
+
+    /// Answers over TLS only, and only those who may, if there is a guard.
+    #[must_use]
+    pub fn guarded(mut self, guard: Option<Guard>) -> Self {
+        self.guard = guard.map(Arc::new);
+        self
     }
 
     /// The address that it listens on: of interest when the port was 0.
@@ -178,18 +226,11 @@ impl Server {
                     continue;
                 }
             };
-            let routes = Arc::clone(&self.routes);
+            let (routes, guard) = (Arc::clone(&self.routes), self.guard.clone());
             tokio::spawn(async move {
-                let service = service_fn(move |request| {
-                    let response = respond(&routes, &request);
-                    async move { Ok::<_, Infallible>(response) }
-                });
-                let connection = http1::Builder::new()
-                    .timer(TokioTimer::new())
-                    .header_read_timeout(HEADER_TIMEOUT)
-                    .serve_connection(TokioIo::new(stream), service);
-                if let Err(error) = connection.await {
-                    tracing::debug!(%error, "an admin connection ended early");
+                match guard {
+                    None => serve_connection(stream, routes, None).await,
+                    Some(guard) => serve_guarded(stream, routes, guard).await,
                 }
                 drop(permit);
             });
@@ -197,23 +238,80 @@ impl Server {
     }
 }
 
-fn respond(routes: &Routes, request: &Request<Incoming>) -> Response<Full<Bytes>> {
+async fn serve_guarded(stream: TcpStream, routes: Arc<Routes>, guard: Arc<Guard>) {
+    // Without a certificate nobody is spoken to: the caller sees that the connection is closed.
+    let Some(config) = guard.tls.current() else { return };
+    match tokio::time::timeout(HEADER_TIMEOUT, TlsAcceptor::from(config).accept(stream)).await {
+        Ok(Ok(stream)) => serve_connection(stream, routes, Some(guard)).await,
+        Ok(Err(error)) => tracing::debug!(%error, "an admin handshake failed"),
+        Err(_elapsed) => tracing::debug!("an admin handshake took too long"),
+    }
+}
+
+async fn serve_connection(
+    stream: impl AsyncRead + AsyncWrite + Unpin + 'static,
+    routes: Arc<Routes>,
+    guard: Option<Arc<Guard>>,
+) {
+    let service = service_fn(move |request: Request<Incoming>| {
+        let (routes, guard) = (Arc::clone(&routes), guard.clone());
+        async move { Ok::<_, Infallible>(respond(&routes, guard.as_deref(), &request).await) }
+    });
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEADER_TIMEOUT)
+        .serve_connection(TokioIo::new(stream), service);
+    if let Err(error) = connection.await {
+        tracing::debug!(%error, "an admin connection ended early");
+    }
+}
+
+async fn respond(routes: &Routes, guard: Option<&Guard>, request: &Request<Incoming>) -> Response<Full<Bytes>> {
+    let (method, path) = (request.method(), request.uri().path());
+    let refusal = match guard {
+        None => None,
+        Some(guard) => {
+            // As Kubernetes calls what methods do.
+            let verb = method.as_str().to_ascii_lowercase();
+            refusal(guard.access.judge(bearer(request), &verb, path).await)
+        }
+    };
     let Answer {
         status,
         content_type,
         body,
-    } = routes.answer(request.method(), request.uri().path());
+    } = refusal.unwrap_or_else(|| routes.answer(method, path));
     let mut response = Response::new(Full::new(Bytes::from(body)));
     *response.status_mut() = status;
-    response
-        .headers_mut()
-        .insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
-    if status == StatusCode::METHOD_NOT_ALLOWED {
-        response
-            .headers_mut()
-            .insert(header::ALLOW, HeaderValue::from_static("GET, HEAD"));
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
+    let more = match status {
+        StatusCode::METHOD_NOT_ALLOWED => Some((header::ALLOW, "GET, HEAD")),
+        StatusCode::UNAUTHORIZED => Some((header::WWW_AUTHENTICATE, "Bearer")),
+        StatusCode::SERVICE_UNAVAILABLE if guard.is_some() => Some((header::RETRY_AFTER, "1")),
+        _ => None,
+    };
+    if let Some((name, value)) = more {
+        headers.insert(name, HeaderValue::from_static(value));
     }
     response
+}
+
+/// What is said to who isn't let in.
+fn refusal(verdict: Verdict) -> Option<Answer> {
+    let (status, body) = match verdict {
+        Verdict::Allowed => return None,
+        Verdict::Unauthenticated => (StatusCode::UNAUTHORIZED, "a token of this cluster is needed"),
+        Verdict::Forbidden => (StatusCode::FORBIDDEN, "the token's owner may not get this path"),
+        Verdict::Unavailable => (StatusCode::SERVICE_UNAVAILABLE, "the token can't be reviewed now"),
+    };
+    Some(Answer::text(status, body))
+}
+
+fn bearer(request: &Request<Incoming>) -> Option<&str> {
+    let value = request.headers().get(header::AUTHORIZATION)?.to_str().ok()?;
+    let (scheme, token) = value.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
 }
 
 /// The admin server could not listen.
@@ -230,7 +328,6 @@ mod tests {
     use super::*;
     use prometheus_client::metrics::counter::Counter;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
-    use tokio::net::TcpStream;
 
     fn routes(readiness: Readiness) -> Routes {
         let mut registry = Registry::default();
@@ -283,5 +380,112 @@ mod tests {
         );
         signal.drain(Duration::from_secs(5)).await.expect("drained");
         task.await.expect("ended");
+    }
+
+    /// An API server that knows one token.
+    struct Api;
+
+    impl Create for Api {
+        fn create(
+            &self,
+            path: &'static str,
+            object: serde_json::Value,
+        ) -> std::pin::Pin<Box<dyn Future<Output = Result<serde_json::Value, String>> + Send + '_>> {
+            let good = path == access::ACCESS_REVIEWS || object["spec"]["token"] == "good";
+            let status = serde_json::json!({"authenticated": good, "allowed": good, "user": {"username": "a"}});
+            Box::pin(async move { Ok(serde_json::json!({"status": status})) })
+        }
+    }
+
+    /// The answer to a GET over TLS, or why there is none.
+    async fn ask(
+        address: SocketAddr,
+        root: &rustls::pki_types::CertificateDer<'static>,
+        version: &'static rustls::SupportedProtocolVersion,
+        header: &str,
+    ) -> std::io::Result<String> {
+        let mut roots = rustls::RootCertStore::empty();
+        roots.add(root.clone()).expect("a root");
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let config = rustls::ClientConfig::builder_with_provider(provider)
+            .with_protocol_versions(&[version])
+            .expect("a version")
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        let connector = tokio_rustls::TlsConnector::from(Arc::new(config));
+        let name = "metrics".try_into().expect("a name");
+        let mut stream = connector.connect(name, TcpStream::connect(address).await?).await?;
+        let request = format!("GET /metrics HTTP/1.1\r\nHost: a\r\n{header}Connection: close\r\n\r\n");
+        stream.write_all(request.as_bytes()).await?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await?;
+        Ok(answer)
+    }
+
+    #[tokio::test]
+    async fn behind_a_guard_metrics_are_for_those_who_may() {
+        let made = rcgen::generate_simple_self_signed(["metrics".to_owned()]).expect("a certificate");
+        let files = tempfile::tempdir().expect("a folder");
+        std::fs::write(files.path().join("a.crt"), made.cert.pem()).expect("written");
+        std::fs::write(files.path().join("a.key"), made.signing_key.serialize_pem()).expect("written");
+        let ready = Readiness::default().latch("metrics");
+        let guard = Guard {
+            tls: ServerTls::metrics(files.path(), "a.crt", "a.key", ready),
+            access: Access::new(Api),
+        };
+        let server = Server::bind("127.0.0.1:0".parse().expect("address"), routes(Readiness::default()));
+        let server = server.await.expect("bound").guarded(Some(guard));
+        let address = server.local_address().expect("address");
+        let (_signal, watch) = drain::channel();
+        tokio::spawn(server.serve(watch));
+        let tls13 = &rustls::version::TLS13;
+        for (header, status) in [
+            (
+                "",
+                "401 Unauthorized\r\ncontent-type: text/plain; charset=utf-8\r\nwww-authenticate: Bearer",
+            ),
+            ("Authorization: Basic good\r\n", "401 Unauthorized"),
+            ("Authorization: Bearer bad\r\n", "401 Unauthorized"),
+            ("Authorization: bearer good\r\n", "200 OK"),
+        ] {
+            let answer = ask(address, made.cert.der(), tls13, header).await.expect("an answer");
+            assert!(answer.starts_with(&format!("HTTP/1.1 {status}")), "{header}: {answer}");
+            assert_eq!(
+                answer.contains("requests_total 1"),
+                status == "200 OK",
+                "{header}: {answer}"
+            );
+        }
+        let old = ask(address, made.cert.der(), &rustls::version::TLS12, "").await;
+        assert!(old.is_err(), "as the Go operator, no TLS before 1.3: {old:?}");
+        let mut plain = TcpStream::connect(address).await.expect("connected");
+        plain
+            .write_all(b"GET /metrics HTTP/1.1\r\nHost: a\r\n\r\n")
+            .await
+            .expect("sent");
+        let mut answer = Vec::new();
+        let _ = plain.read_to_end(&mut answer).await;
+        assert!(!String::from_utf8_lossy(&answer).contains("HTTP/1.1 200"));
+    }
+
+    #[tokio::test]
+    async fn a_guard_without_files_makes_its_own_certificate() {
+        use clap::Parser as _;
+        #[derive(clap::Parser)]
+        struct Command {
+            #[command(flatten)]
+            args: MetricsArgs,
+        }
+        for (flags, guarded) in [
+            (&["--metrics-bind-address=:8443"][..], true),
+            (&["--metrics-bind-address=:8443", "--metrics-cert-path="], true),
+            (&["--metrics-bind-address=:8443", "--metrics-secure=false"], false),
+            (&[], false),
+        ] {
+            let args = Command::parse_from(["x"].iter().chain(flags)).args;
+            let guard = Guard::new(&args, "pod", Api).expect("a certificate");
+            assert_eq!(guard.is_some(), guarded, "{flags:?}");
+            assert!(guard.is_none_or(|guard| guard.tls.current().is_some()));
+        }
     }
 }

@@ -44,6 +44,7 @@ pub(crate) fn controller(program: Program, ports: Ports, certificates: &Path) ->
         .arg(format!("--grpc-bind-address=127.0.0.1:{}", ports.service))
         .arg(format!("--health-probe-bind-address=127.0.0.1:{}", ports.health))
         .arg(format!("--metrics-bind-address=127.0.0.1:{}", ports.metrics))
+        .arg("--metrics-secure=false")
         .arg(format!(
             "--tls-dir={}",
             certificates.join("coraza-controller").display()
@@ -58,5 +59,6 @@ pub(crate) fn cache(program: Program, ports: Ports, grpc: u16, read_at: Ipv4Addr
         .arg(format!("--cache-server-port={}", ports.service))
         .arg(format!("--health-probe-bind-address=127.0.0.1:{}", ports.health))
         .arg(format!("--metrics-bind-address=127.0.0.1:{}", ports.metrics))
+        .arg("--metrics-secure=false")
         .arg(format!("--tls-dir={}", certificates.join("coraza-cache").display()))
 }

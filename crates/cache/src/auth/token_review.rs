@@ -1,12 +1,16 @@
-//! The TokenReview call: the one place of the cache that speaks to the Kubernetes API.
+//! The TokenReview call, and the reviews of those who want to read metrics: the one place of the cache that speaks to the Kubernetes API.
 
 use std::future::Future;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use coraza_ruleset::RuleSetKey;
+use coraza_runtime::admin::access::Create;
+use coraza_runtime::log::chain;
 use k8s_openapi::api::authentication::v1::{TokenReview, TokenReviewSpec, TokenReviewStatus};
 use kube::api::{Api, PostParams};
+use serde_json::Value;
 
 use super::Refusal;
 
@@ -51,17 +55,42 @@ impl std::fmt::Debug for KubeReview {
 }
 
 impl KubeReview {
-    /// Finds the cluster as every Kubernetes client does: `KUBECONFIG`, else the pod's own ServiceAccount. `plugin` is the
-    /// [`plugin_account`], where it is known.
-    ///
-    /// # Errors
-    /// [`NoCluster`] if neither leads to one.
-    pub async fn from_environment(plugin: Option<Arc<str>>) -> Result<Self, NoCluster> {
-        let client = kube::Client::try_default().await.map_err(|source| NoCluster {
-            source: Box::new(source),
-        })?;
+    /// Asks over a client. `plugin` is the [`plugin_account`], where it is known.
+    #[must_use]
+    pub fn new(client: kube::Client, plugin: Option<Arc<str>>) -> Self {
         let api = Api::all(client);
-        Ok(Self { api, plugin })
+        Self { api, plugin }
+    }
+}
+
+/// Finds the cluster as every Kubernetes client does: `KUBECONFIG`, else the pod's own ServiceAccount.
+///
+/// # Errors
+/// [`NoCluster`] if neither leads to one.
+pub async fn client() -> Result<kube::Client, NoCluster> {
+    kube::Client::try_default().await.map_err(|source| NoCluster {
+        source: Box::new(source),
+    })
+}
+
+/// Sends the reviews of those who want to read metrics.
+#[derive(Clone)]
+pub struct Reviews(pub kube::Client);
+
+impl Create for Reviews {
+    fn create(
+        &self,
+        path: &'static str,
+        object: Value,
+    ) -> Pin<Box<dyn Future<Output = Result<Value, String>> + Send + '_>> {
+        Box::pin(async move {
+            let request = http::Request::post(path)
+                .header(http::header::CONTENT_TYPE, "application/json")
+                .body(object.to_string().into_bytes());
+            let request = request.map_err(|error| chain(&error))?;
+            // What kube says names neither the token nor the request's body.
+            self.0.request(request).await.map_err(|error| chain(&error))
+        })
     }
 }
 
@@ -88,7 +117,7 @@ impl Review for KubeReview {
             Ok(Ok(review)) => judge(&review.status.unwrap_or_default(), &key, self.plugin.as_deref()),
             // What kube says names neither the token nor the request's body.
             Ok(Err(error)) => {
-                tracing::warn!(%key, error = %coraza_runtime::log::chain(&error), "failed to review a token");
+                tracing::warn!(%key, error = %chain(&error), "failed to review a token");
                 Err(Refusal::Unavailable)
             }
             Err(_elapsed) => {

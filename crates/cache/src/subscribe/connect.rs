@@ -41,6 +41,9 @@ pub(super) struct Stream {
 /// Why there is no subscription.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum ConnectError {
+    /// There are no certificates yet.
+    #[error("there are no certificates to connect with yet")]
+    NoCertificates,
     /// No connection, or no TLS.
     #[error("failed to connect")]
     Connect(#[from] tonic::transport::Error),
@@ -54,7 +57,7 @@ pub(super) enum ConnectError {
 
 /// Subscribes at one address.
 pub(super) async fn open(address: SocketAddr, tls: &ClientTls, hello: Hello) -> Result<Stream, ConnectError> {
-    let tls = TlsConnector::from(tls.current());
+    let tls = TlsConnector::from(tls.current().ok_or(ConnectError::NoCertificates)?);
     let connector = tower::service_fn(move |_: Uri| {
         let tls = tls.clone();
         async move { handshake(address, &tls).await.map(TokioIo::new) }

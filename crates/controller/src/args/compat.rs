@@ -1,8 +1,6 @@
 //! Flags of the Go operator that a chart or script may pass. Those that mean nothing here are accepted and named once, so that a
 //! person can take them out in their own time.
 
-use std::path::PathBuf;
-
 use clap::Args;
 
 /// Flags of the Go operator.
@@ -17,15 +15,6 @@ pub struct CompatArgs {
     /// Without effect.
     #[arg(long, hide = true)]
     pub cache_max_size: Option<String>,
-    /// Without effect.
-    #[arg(long, hide = true)]
-    pub metrics_cert_path: Option<PathBuf>,
-    /// Without effect.
-    #[arg(long, hide = true)]
-    pub metrics_cert_name: Option<String>,
-    /// Without effect.
-    #[arg(long, hide = true)]
-    pub metrics_cert_key: Option<String>,
     /// Without effect.
     #[arg(long, hide = true, num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     pub zap_devel: Option<String>,
@@ -51,9 +40,6 @@ impl CompatArgs {
             ("--cache-gc-interval", self.cache_gc_interval.is_some()),
             ("--cache-max-age", self.cache_max_age.is_some()),
             ("--cache-max-size", self.cache_max_size.is_some()),
-            ("--metrics-cert-path", self.metrics_cert_path.is_some()),
-            ("--metrics-cert-name", self.metrics_cert_name.is_some()),
-            ("--metrics-cert-key", self.metrics_cert_key.is_some()),
             ("--zap-devel", self.zap_devel.is_some()),
             ("--zap-encoder", self.zap_encoder.is_some()),
             ("--zap-log-level", self.zap_log_level.is_some()),

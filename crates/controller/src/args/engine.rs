@@ -7,7 +7,7 @@ use std::time::Duration;
 use clap::{Args, ValueEnum};
 use coraza_runtime::flag::duration;
 
-use crate::engine::settings::{DefaultModule, RenewAfter, Settings, TokenSettings, subject};
+use crate::engine::settings::{CacheAuthority, DefaultModule, RenewAfter, Settings, TokenSettings, subject};
 
 /// The Service of the caches if no flag names one.
 const DEFAULT_SERVICE: &str = "coraza-cache";
@@ -61,6 +61,31 @@ pub struct EngineArgs {
     /// Whether Engines with failurePolicy fail start a failed plugin anew, where Istio can.
     #[arg(long, env = "CORAZA_FAIL_RELOAD", value_enum, default_value_t = FailReload::Auto)]
     pub fail_reload: FailReload,
+    /// The ConfigMap that the CA of the caches' certificate is kept in for gateways, which poll over TLS then; it is the ca.crt of --tls-dir.
+    /// Needs Istio 1.26.
+    #[arg(
+        long,
+        env = "CORAZA_CACHE_TLS_CA_CONFIGMAP",
+        value_name = "NAME",
+        group = "cache_authority"
+    )]
+    pub cache_tls_ca_configmap: Option<String>,
+    /// The same by a credential that gateways have: `credentialName` of a DestinationRule.
+    #[arg(
+        long,
+        env = "CORAZA_CACHE_TLS_CREDENTIAL_NAME",
+        value_name = "NAME",
+        group = "cache_authority"
+    )]
+    pub cache_tls_credential_name: Option<String>,
+    /// The same by a file in gateways' Pods: `caCertificates` of a DestinationRule.
+    #[arg(
+        long,
+        env = "CORAZA_CACHE_TLS_CA_CERTIFICATES",
+        value_name = "FILE",
+        group = "cache_authority"
+    )]
+    pub cache_tls_ca_certificates: Option<String>,
     /// For how long tokens of gateways are requested.
     #[arg(long, env = "CORAZA_TOKEN_LIFETIME", value_name = "DURATION", value_parser = duration, default_value = "24h")]
     pub token_lifetime: Duration,
@@ -189,6 +214,10 @@ impl EngineArgs {
                 lifetime: self.token_lifetime,
                 renew_after: self.token_renew_after,
             },
+            cache_tls: given(&self.cache_tls_ca_configmap)
+                .map(CacheAuthority::ConfigMap)
+                .or_else(|| given(&self.cache_tls_credential_name).map(CacheAuthority::Credential))
+                .or_else(|| given(&self.cache_tls_ca_certificates).map(CacheAuthority::File)),
         }
     }
 }
@@ -257,6 +286,21 @@ mod tests {
     }
 
     #[test]
+    fn gateways_verify_caches_by_what_is_named() {
+        assert_eq!(settings(&[]).cache_tls, None);
+        for (flag, authority) in [
+            ("--cache-tls-ca-configmap=a", CacheAuthority::ConfigMap("a".to_owned())),
+            (
+                "--cache-tls-credential-name=a",
+                CacheAuthority::Credential("a".to_owned()),
+            ),
+            ("--cache-tls-ca-certificates=/a", CacheAuthority::File("/a".to_owned())),
+        ] {
+            assert_eq!(settings(&[flag]).cache_tls, Some(authority), "{flag}");
+        }
+    }
+
+    #[test]
     fn values_that_can_not_be_are_refused() {
         for flag in [
             "--cache-pod-selector=",
@@ -273,6 +317,8 @@ mod tests {
         ] {
             assert!(Command::try_parse_from(["x", flag]).is_err(), "{flag}");
         }
+        let two = ["x", "--cache-tls-ca-configmap=a", "--cache-tls-credential-name=b"];
+        assert!(Command::try_parse_from(two).is_err(), "{two:?}");
         let command = Command::try_parse_from(["x", "--token-lifetime=5m"]).expect("parsed");
         assert_eq!(command.args.check(), Err(InvalidValue::Lifetime));
     }

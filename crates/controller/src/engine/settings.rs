@@ -30,6 +30,19 @@ pub struct Settings {
     pub fail_reload: bool,
     /// How tokens are requested and renewed.
     pub tokens: TokenSettings,
+    /// How gateways verify the caches' certificate, if those serve rules over TLS.
+    pub cache_tls: Option<CacheAuthority>,
+}
+
+/// Where gateways have the CA from that they verify caches by.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum CacheAuthority {
+    /// From a ConfigMap in the operator's namespace, which the controller keeps. Istio has this since 1.26.
+    ConfigMap(String),
+    /// From what Istio calls a credential: a Secret in each gateway's namespace, or whatever else it takes.
+    Credential(String),
+    /// From a file in each gateway's Pod.
+    File(String),
 }
 
 /// The plugin of Engines that name none.
@@ -101,6 +114,7 @@ pub(crate) mod tests {
                 lifetime: Duration::from_secs(86_400),
                 renew_after: RenewAfter::Share(0.8),
             },
+            cache_tls: None,
         }
     }
 

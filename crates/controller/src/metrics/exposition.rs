@@ -2,16 +2,17 @@
 
 use std::time::Duration;
 
+use coraza_runtime::tls::expiry::{Expiries, Expiry};
 use prometheus_client::encoding::text::encode;
 use prometheus_client::registry::Registry;
 
 use super::tests::{conditions, delivery};
 use super::*;
-use crate::caches;
 use crate::publish::Publisher;
 use crate::queue::schedule::Outcome as Ended;
 use crate::queue::{Item, Queue};
 use crate::watch;
+use crate::{caches, certificates};
 
 /// What a process of ours registers, each family with a series.
 fn registry() -> Registry {
@@ -21,6 +22,9 @@ fn registry() -> Registry {
     watches.register(&mut registry);
     registry.register_collector(Box::new(caches::Metrics::new(Publisher::new(Duration::from_secs(15)))));
     queue.register(&mut registry);
+    let (certificates, expiries) = (certificates::Metrics::default(), Expiries::default());
+    certificates.register(&mut registry);
+    expiries.register(&mut registry);
 
     let (name, namespace): (_, Arc<str>) = (Name::new("shop", "waf"), "shop".into());
     let all = conditions(&[("Ready", "True"), ("Enforced", "True")]);
@@ -46,8 +50,25 @@ fn registry() -> Registry {
     watches.up("Engine", true);
     watches.failed("Engine");
     watches.undecodable("Engine");
+    certificates.wrote("ca");
+    expiries.add("grpc", || {
+        let (certificate, authority) = (1, Some(2));
+        Some(Expiry { certificate, authority })
+    });
     queue.finish(Item::Istio, Ended::Failed, Duration::ZERO);
     registry
+}
+
+/// The same, with the series of each family in an order: they come in none.
+fn ordered(text: &str) -> String {
+    let lines: Vec<&str> = text.lines().collect();
+    let runs = lines.chunk_by(|one, other| !one.starts_with('#') && !other.starts_with('#'));
+    let ordered = runs.flat_map(|run| {
+        let mut run = run.to_vec();
+        run.sort_unstable();
+        run
+    });
+    ordered.fold(String::new(), |text, line| text + line + "\n")
 }
 
 #[test]
@@ -61,5 +82,5 @@ fn every_metric() {
         .filter(|family| !text.lines().any(|line| line.starts_with(family)))
         .collect();
     assert_eq!(silent, Vec::<&str>::new());
-    insta::assert_snapshot!(text);
+    insta::assert_snapshot!(ordered(&text));
 }

@@ -75,7 +75,9 @@ pub async fn serve(
             tokio::time::sleep(ACCEPT_RETRY).await;
             continue;
         };
-        let (acceptor, service, drain) = (TlsAcceptor::from(tls.current()), service.clone(), drain.clone());
+        // Without certificates nobody is spoken to: a cache tries again.
+        let Some(config) = tls.current() else { continue };
+        let (acceptor, service, drain) = (TlsAcceptor::from(config), service.clone(), drain.clone());
         let failures = failures.clone();
         tokio::spawn(async move {
             let _permit = permit;

@@ -1,14 +1,14 @@
 //! The three files: reading them, and taking certificates and the key out of their text.
 
 use std::fmt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use rustls::RootCertStore;
-use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, pem};
 use rustls::server::VerifierBuilderError;
 
-use super::TlsError;
+use super::expiry::Expiry;
+use super::{TlsError, x509};
 
 const CERTIFICATE: &str = "tls.crt";
 const KEY: &str = "tls.key";
@@ -31,12 +31,37 @@ pub enum InvalidPem {
         /// Which file.
         file: &'static str,
     },
+    /// A certificate can't be read.
+    #[error(transparent)]
+    X509(#[from] x509::NotX509),
+    /// None can be made.
+    #[error("failed to make a certificate")]
+    Make(#[from] rcgen::Error),
     /// Certificate, key and authority don't fit together.
     #[error("failed to use certificate, key and CA together")]
     Config(#[from] rustls::Error),
     /// The authority can't verify clients.
     #[error("failed to verify clients by {AUTHORITY}")]
     Verifier(#[from] VerifierBuilderError),
+}
+
+/// Where the files are.
+#[derive(Debug, Clone)]
+pub(super) struct Files {
+    pub(super) directory: PathBuf,
+    pub(super) certificate: String,
+    pub(super) key: String,
+}
+
+impl Files {
+    /// Those of a Secret that is mounted here.
+    pub(super) fn in_directory(directory: &Path) -> Self {
+        Self {
+            directory: directory.to_owned(),
+            certificate: CERTIFICATE.to_owned(),
+            key: KEY.to_owned(),
+        }
+    }
 }
 
 /// The bytes of the files. A missing `ca.crt` counts as empty: not everybody needs it.
@@ -55,14 +80,23 @@ impl fmt::Debug for PemFiles {
 }
 
 impl PemFiles {
-    pub(super) fn read(directory: &Path) -> Result<Self, TlsError> {
+    /// Certificate and key as somebody made them who needs no files.
+    pub(super) fn made(certificate: String, key: String) -> Self {
+        Self {
+            certificate: certificate.into_bytes(),
+            key: key.into_bytes(),
+            authority: Vec::new(),
+        }
+    }
+
+    pub(super) fn read(files: &Files) -> Result<Self, TlsError> {
         let read = |file: &str| {
-            let path = directory.join(file);
+            let path = files.directory.join(file);
             std::fs::read(&path).map_err(|source| TlsError::Read { path, source })
         };
         Ok(Self {
-            certificate: read(CERTIFICATE)?,
-            key: read(KEY)?,
+            certificate: read(&files.certificate)?,
+            key: read(&files.key)?,
             authority: match read(AUTHORITY) {
                 Err(TlsError::Read { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => Vec::new(),
                 read => read?,
@@ -75,7 +109,7 @@ impl PemFiles {
     }
 
     pub(super) fn key(&self) -> Result<PrivateKeyDer<'static>, InvalidPem> {
-        PrivateKeyDer::from_pem_slice(&self.key).map_err(|source| InvalidPem::Pem { file: KEY, source })
+        x509::private_key(&self.key).map_err(|source| InvalidPem::Pem { file: KEY, source })
     }
 
     pub(super) fn roots(&self) -> Result<RootCertStore, InvalidPem> {
@@ -85,11 +119,24 @@ impl PemFiles {
         }
         Ok(roots)
     }
+
+    pub(super) fn expiry(&self) -> Result<Expiry, InvalidPem> {
+        let ends = |certificates: &[CertificateDer<'_>]| -> Result<Vec<i64>, InvalidPem> {
+            let ends = certificates
+                .iter()
+                .map(|certificate| Ok(x509::validity(certificate)?.not_after));
+            ends.collect()
+        };
+        let authorities = certificates(AUTHORITY, &self.authority).unwrap_or_default();
+        Ok(Expiry {
+            certificate: ends(&self.chain()?)?.into_iter().min().unwrap_or_default(),
+            authority: ends(&authorities)?.into_iter().max(),
+        })
+    }
 }
 
 fn certificates(file: &'static str, pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, InvalidPem> {
-    let certificates: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem).collect();
-    let certificates = certificates.map_err(|source| InvalidPem::Pem { file, source })?;
+    let certificates = x509::certificates(pem).map_err(|source| InvalidPem::Pem { file, source })?;
     if certificates.is_empty() {
         return Err(InvalidPem::Empty { file });
     }

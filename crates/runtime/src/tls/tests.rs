@@ -4,6 +4,7 @@ use super::*;
 
 use std::fs;
 
+use crate::readiness::Readiness;
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio_rustls::{TlsAcceptor, TlsConnector};
@@ -37,18 +38,34 @@ fn write(directory: &Path, name: &str, issuer: &Authority, roots: &[&Authority])
     }
 }
 
+fn latch() -> Latch {
+    Readiness::default().latch("certificates")
+}
+
+fn server_tls(files: &tempfile::TempDir) -> ServerTls {
+    ServerTls::mutual(files.path(), latch())
+}
+
+fn client_tls(files: &tempfile::TempDir) -> ClientTls {
+    ClientTls::mutual(files.path(), latch())
+}
+
 /// Shakes hands over memory. Returns the certificate that the server saw, once a byte went both ways.
 async fn handshake(server: &ServerTls, client: &ClientTls) -> std::io::Result<CertificateDer<'static>> {
     let (server_end, client_end) = tokio::io::duplex(64 << 10);
     let accept = async {
-        let mut stream = TlsAcceptor::from(server.current()).accept(server_end).await?;
+        let mut stream = TlsAcceptor::from(server.current().expect("good files"))
+            .accept(server_end)
+            .await?;
         stream.write_all(b"!").await?;
         let certificates = stream.get_ref().1.peer_certificates().expect("required");
         Ok::<_, std::io::Error>(certificates[0].clone())
     };
     let connect = async {
         let name = ServerName::try_from("server").expect("a name");
-        let mut stream = TlsConnector::from(client.current()).connect(name, client_end).await?;
+        let mut stream = TlsConnector::from(client.current().expect("good files"))
+            .connect(name, client_end)
+            .await?;
         stream.read_u8().await
     };
     let (accepted, connected) = tokio::join!(accept, connect);
@@ -59,8 +76,8 @@ async fn handshake(server: &ServerTls, client: &ClientTls) -> std::io::Result<Ce
 async fn peers_of_one_authority_meet_and_know_each_other_by_name() {
     let ca = authority();
     let (server, client) = (directory("server", &ca, &[&ca]), directory("client", &ca, &[&ca]));
-    let server = ServerTls::mutual(server.path()).expect("good files");
-    let client = ClientTls::mutual(client.path()).expect("good files");
+    let server = server_tls(&server);
+    let client = client_tls(&client);
     let peer = handshake(&server, &client).await.expect("a connection");
     assert!(is_for(&peer, "client"));
     for other in ["server", "clien", "client.", "", "*", "not a name"] {
@@ -72,20 +89,20 @@ async fn peers_of_one_authority_meet_and_know_each_other_by_name() {
 async fn strangers_are_turned_away() {
     let (ca, stranger) = (authority(), authority());
     let server = directory("server", &ca, &[&ca]);
-    let server = ServerTls::mutual(server.path()).expect("good files");
+    let server = server_tls(&server);
     for (name, issuer, root) in [
         ("client", &stranger, &ca),
         ("client", &ca, &stranger),
         ("client", &stranger, &stranger),
     ] {
         let client = directory(name, issuer, &[root]);
-        let client = ClientTls::mutual(client.path()).expect("good files");
+        let client = client_tls(&client);
         handshake(&server, &client).await.expect_err("no connection");
     }
     let impostor = directory("client", &ca, &[&ca]);
-    let impostor = ServerTls::mutual(impostor.path()).expect("good files");
+    let impostor = server_tls(&impostor);
     let client = directory("client", &ca, &[&ca]);
-    let client = ClientTls::mutual(client.path()).expect("good files");
+    let client = client_tls(&client);
     handshake(&impostor, &client)
         .await
         .expect_err("the server's name is wrong");
@@ -103,16 +120,19 @@ async fn a_client_without_a_certificate_is_turned_away() {
         .expect("versions")
         .with_root_certificates(roots)
         .with_no_client_auth();
-    let files = PemFiles::read(server.path()).expect("files");
+    let files = PemFiles::read(&Files::in_directory(server.path())).expect("files");
     let client = ClientTls(Arc::new(Reloaded {
-        directory: PathBuf::new(),
+        files: Files::in_directory(Path::new("")),
         build: mutual_client,
         state: Mutex::new(State {
-            config: Arc::new(anonymous),
-            seen: files,
+            current: Some(Current {
+                config: Arc::new(anonymous),
+                expiry: files.expiry().expect("certificates"),
+            }),
+            seen: Some(files),
         }),
     }));
-    let server = ServerTls::mutual(server.path()).expect("good files");
+    let server = server_tls(&server);
     handshake(&server, &client).await.expect_err("no connection");
 }
 
@@ -120,8 +140,8 @@ async fn a_client_without_a_certificate_is_turned_away() {
 async fn an_authority_is_replaced_without_a_gap() {
     let (old, new) = (authority(), authority());
     let (server_files, client_files) = (directory("server", &old, &[&old]), directory("client", &old, &[&old]));
-    let server = ServerTls::mutual(server_files.path()).expect("good files");
-    let client = ClientTls::mutual(client_files.path()).expect("good files");
+    let server = server_tls(&server_files);
+    let client = client_tls(&client_files);
     let meet = async |step: &str| {
         server.0.reload().expect("good files");
         client.0.reload().expect("good files");
@@ -145,9 +165,10 @@ async fn an_authority_is_replaced_without_a_gap() {
 async fn bad_files_change_nothing() {
     let ca = authority();
     let files = directory("server", &ca, &[&ca]);
-    let server = ServerTls::mutual(files.path()).expect("good files");
-    let before = server.current();
-    assert!(!server.0.reload().expect("unchanged"));
+    let server = server_tls(&files);
+    let before = server.current().expect("good files");
+    let same = || Arc::ptr_eq(&before, &server.current().expect("good files"));
+    assert!(matches!(server.0.reload().expect("unchanged"), Reload::Same));
     let other_key = KeyPair::generate().expect("a key").serialize_pem();
     for (file, text) in [
         ("tls.key", &*other_key),
@@ -159,27 +180,27 @@ async fn bad_files_change_nothing() {
         fs::write(files.path().join(file), text).expect("written");
         let error = server.0.reload().expect_err("bad files");
         assert!(matches!(error, TlsError::Invalid { .. }), "{error}");
-        assert!(ServerTls::mutual(files.path()).is_err());
-        assert!(Arc::ptr_eq(&before, &server.current()));
+        assert!(server_tls(&files).current().is_none());
+        assert!(same());
         fs::write(files.path().join(file), good).expect("written");
     }
     fs::remove_file(files.path().join("tls.crt")).expect("removed");
     let error = server.0.reload().expect_err("no file").to_string();
     assert!(error.contains("tls.crt"), "{error}");
-    assert!(Arc::ptr_eq(&before, &server.current()));
+    assert!(same());
     write(files.path(), "server", &ca, &[&ca]);
-    assert!(server.0.reload().expect("good files again"));
-    assert!(!Arc::ptr_eq(&before, &server.current()));
+    assert!(matches!(server.0.reload().expect("good files again"), Reload::Taken));
+    assert!(!same());
 }
 
 #[tokio::test]
 async fn files_are_read_again_while_somebody_uses_them() {
     let ca = authority();
     let files = directory("server", &ca, &[&ca]);
-    let server = ServerTls::one_way(files.path()).expect("good files");
-    let before = server.current();
+    let server = ServerTls::one_way(files.path(), latch());
+    let before = server.current().expect("good files");
     write(files.path(), "server", &ca, &[]);
-    while Arc::ptr_eq(&before, &server.current()) {
+    while Arc::ptr_eq(&before, &server.current().expect("good files")) {
         tokio::time::sleep(RELOAD_INTERVAL).await;
     }
     let unused = Arc::downgrade(&server.0);
@@ -187,4 +208,40 @@ async fn files_are_read_again_while_somebody_uses_them() {
     while unused.strong_count() > 0 {
         tokio::time::sleep(RELOAD_INTERVAL).await;
     }
+}
+
+#[tokio::test]
+async fn files_may_come_later() {
+    let files = tempfile::tempdir().expect("a directory");
+    let ready = latch();
+    let server = ServerTls::mutual(files.path(), ready.clone());
+    assert!(server.current().is_none() && server.expiry().is_none() && !ready.is_set());
+    let ca = authority();
+    write(files.path(), "server", &ca, &[&ca]);
+    while !ready.is_set() {
+        tokio::time::sleep(FIRST_INTERVAL).await;
+    }
+    let client = directory("client", &ca, &[&ca]);
+    handshake(&server, &client_tls(&client)).await.expect("a connection");
+}
+
+#[tokio::test]
+async fn the_end_is_the_first_of_the_chain_and_the_last_of_the_authorities() {
+    let until = |year| {
+        let mut params = CertificateParams::new([]).expect("no names");
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        params.not_after = rcgen::date_time_ymd(year, 1, 1);
+        CertifiedIssuer::self_signed(params, KeyPair::generate().expect("a key")).expect("a CA")
+    };
+    let (old, new) = (until(2060), until(2070));
+    let files = directory("server", &old, &[&old, &new]);
+    // Of certificates without another end it is the year 4096.
+    let issued = fs::read_to_string(files.path().join("tls.crt")).expect("the file");
+    fs::write(files.path().join("tls.crt"), issued + &old.pem()).expect("written");
+    let expiry = server_tls(&files).expiry().expect("good files");
+    let seconds = |year| rcgen::date_time_ymd(year, 1, 1).unix_timestamp();
+    assert_eq!(
+        (expiry.certificate, expiry.authority),
+        (seconds(2060), Some(seconds(2070)))
+    );
 }

@@ -219,6 +219,7 @@ fn start_cache(dir: &Path, reviews: u16, grpc: u16, [http, health, metrics]: [u1
         .arg(format!("--health-probe-bind-address=127.0.0.1:{health}"));
     program
         .arg(format!("--metrics-bind-address=127.0.0.1:{metrics}"))
+        .arg("--metrics-secure=false")
         .start_logged(&dir.join("cache.log"))
 }
 

@@ -19,7 +19,10 @@ fn start(settings: Settings) -> (Fixture, TlsConnector, tempfile::TempDir) {
     let client = ClientConfig::builder()
         .with_root_certificates(roots)
         .with_no_client_auth();
-    let tls = ServerTls::one_way(files.path()).expect("good files");
+    let tls = ServerTls::one_way(
+        files.path(),
+        coraza_runtime::readiness::Readiness::default().latch("certificates"),
+    );
     let server = Fixture::start_on(settings, Duration::from_secs(3_600), Some(tls));
     (server, TlsConnector::from(Arc::new(client)), files)
 }

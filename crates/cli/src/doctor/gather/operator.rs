@@ -200,7 +200,7 @@ async fn page(client: &Client, namespace: &str) -> Known<(caches::Leader, caches
     read.await.map_err(|error| {
         let forbidden = match &error {
             CachesError::Lease(source) | CachesError::Page { source, .. } => unknown(source).forbidden,
-            CachesError::NoLeader | CachesError::Answer { .. } => false,
+            CachesError::NoLeader | CachesError::Answer { .. } | CachesError::Guarded { .. } => false,
         };
         Unknown {
             why: chain(&error),
