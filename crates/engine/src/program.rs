@@ -1,6 +1,7 @@
 //! `Program`: the rules of a rule set, ready to run. Immutable and shared by all transactions; no IO.
 
 mod build;
+mod captures;
 mod compile;
 mod lines;
 mod lists;
@@ -24,8 +25,8 @@ use crate::plan::Plan;
 pub use build::ProgramBuilder;
 pub(crate) use operator::Test;
 pub(crate) use patterns::{Compiled, PatternId, Patterns};
-pub(crate) use rule::{Action, Disruptive, Member, Rule, Selector, Target, TargetRemoval};
-pub(crate) use scratch::{Caches, Scratch};
+pub(crate) use rule::{Action, Capture, Disruptive, Member, Rule, Selector, Target, TargetRemoval};
+pub(crate) use scratch::Scratch;
 pub use settings::{BodySettings, Settings};
 pub use sources::RulesError;
 
@@ -260,7 +261,9 @@ impl Program {
     pub(crate) fn take_scratch(&self) -> Scratch {
         // Nothing that can panic runs while the lock is held.
         let mut idle = self.scratch.lock().unwrap_or_else(PoisonError::into_inner);
-        idle.pop().unwrap_or_default()
+        let mut scratch = idle.pop().unwrap_or_default();
+        scratch.begin();
+        scratch
     }
 
     /// Leaves match caches to the next transaction.

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use coraza_engine::seclang::rules::Rules;
 use coraza_engine::seclang::{lower, parse};
-use coraza_engine::{Options, Program};
+use coraza_engine::{Options, Program, ProgramBuilder};
 use serde_json::json;
 
 use crate::hostile;
@@ -39,6 +39,8 @@ pub(crate) fn measure(folder: &Path) -> Result<(), String> {
         json!({"figure": "compile-edit", "value": millis(edit), "unit": "ms", "most": 15.0})
     );
     let mebibytes = |bytes: usize| bytes as f64 / f64::from(1 << 20);
+    let longest = longest_step(&before, &sources)?;
+    println!("{}", json!({"figure": "compile-longest-step", "value": millis(longest), "unit": "ms"}));
     let size = mebibytes(program.memory_usage());
     println!(
         "{}",
@@ -78,6 +80,38 @@ fn compile(rules: &Rules, sources: &Sources, previous: Option<&Program>) -> Resu
         ..Options::default()
     };
     Program::compile(rules, &options).map_err(|error| format!("{error:?}"))
+}
+
+/// How long the longest step of compiling takes: at best, each of them.
+fn longest_step(rules: &Rules, sources: &Sources) -> Result<Duration, String> {
+    let options = Options {
+        files: &sources.files,
+        ..Options::default()
+    };
+    let mut best: Vec<Duration> = Vec::new();
+    for _ in 0..ROUNDS {
+        let mut builder = ProgramBuilder::new(rules);
+        let mut times = Vec::new();
+        let mut more = true;
+        while more {
+            times.push(crate::cpu_time(&mut || more = builder.step(&options), 1));
+        }
+        let mut builder = Some(builder);
+        let mut finished = Ok(());
+        times.push(crate::cpu_time(
+            &mut || finished = builder.take().map_or(Ok(()), |builder| builder.finish().map(drop)),
+            1,
+        ));
+        finished.map_err(|error| format!("{error:?}"))?;
+        best = match best.as_slice() {
+            [] => times,
+            best => best.iter().zip(times).map(|(best, time)| time.min(*best)).collect(),
+        };
+    }
+    let mut sorted: Vec<_> = best.iter().enumerate().map(|(at, time)| (*time, at)).collect();
+    sorted.sort();
+    eprintln!("{} steps, {:?}", best.len(), &sorted[sorted.len() - 12..]);
+    Ok(best.into_iter().max().unwrap_or_default())
 }
 
 fn fastest(mut run: impl FnMut() -> Result<(), String>) -> Result<Duration, String> {

@@ -6,6 +6,7 @@ use std::collections::HashMap;
 use coraza_seclang::rules::{self, Entry, Phase, RuleId, Rules, Setting, Text};
 use coraza_seclang::{Diagnostic, Kind, Location, MAX_DIAGNOSTICS, SourceDiagnostic};
 
+use super::captures;
 use super::compile::Compilation;
 use super::lines::Lines;
 use super::lists::Lists;
@@ -56,6 +57,9 @@ pub struct ProgramBuilder<R> {
     /// As the options of the last step have it.
     manner: Manner,
     parts: Parts,
+    /// For the test that it makes no difference what nobody reads.
+    #[cfg(test)]
+    pub(crate) captures_everything: bool,
 }
 
 /// What the rules of a program share.
@@ -88,6 +92,8 @@ impl<R: Borrow<Rules>> ProgramBuilder<R> {
                 lists: Lists::new(rules.borrow()),
                 ..Parts::default()
             },
+            #[cfg(test)]
+            captures_everything: false,
             rules,
         }
     }
@@ -118,6 +124,13 @@ impl<R: Borrow<Rules>> ProgramBuilder<R> {
             if let Some(rules) = phases.get_mut(phase) {
                 rules.push(rule);
             }
+        }
+        #[cfg(test)]
+        let narrow = !self.captures_everything;
+        #[cfg(not(test))]
+        let narrow = true;
+        if narrow {
+            captures::narrow(&mut phases, &self.parts.patterns);
         }
         Ok(Program::new(
             phases.map(Vec::into_boxed_slice),

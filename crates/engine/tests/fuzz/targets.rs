@@ -301,11 +301,10 @@ fn pattern(input: &[u8]) {
     };
     let mut cache = pattern.create_cache();
     let matches = pattern.is_match(&mut cache, haystack);
-    let Some(locator) = Locator::compile(text, &LIMITS) else {
+    let Some(locator) = Locator::compile(text, &LIMITS, true) else {
         return;
     };
-    let mut groups = locator.create_cache();
-    let found = locator.captures(&pattern, (&mut cache, &mut groups), haystack, 0);
+    let found = locator.captures(&mut locator.create_cache(), haystack, 0);
     assert_eq!(
         found.is_some(),
         matches,
