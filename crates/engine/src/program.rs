@@ -179,11 +179,12 @@ impl Program {
         patterns: Patterns,
         settings: Settings,
         relevant_status: Option<pattern::Statuses>,
-        manner: Manner,
+        plan: Option<Plan>,
+        work_limit: u64,
     ) -> Self {
         Self {
-            work_limit: manner.work_limit,
-            plan: (manner.evaluation == Evaluation::Planned).then(|| Plan::new(&phases, &patterns)),
+            work_limit,
+            plan,
             phases,
             patterns,
             settings,

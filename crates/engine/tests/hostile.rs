@@ -70,7 +70,12 @@ fn work_grows_with_the_length_and_no_faster() {
 }
 
 /// The rules of a Core Rule Set at paranoia level 4, blocking, with a limit.
-fn core_rule_set(rules: &Rules, files: &BTreeMap<String, Vec<u8>>, before: Option<&Program>, limit: u64) -> Arc<Program> {
+fn core_rule_set(
+    rules: &Rules,
+    files: &BTreeMap<String, Vec<u8>>,
+    before: Option<&Program>,
+    limit: u64,
+) -> Arc<Program> {
     let options = Options {
         files,
         previous: before,
@@ -97,12 +102,19 @@ fn the_same_request_is_the_same_work_whoever_came_before() {
     let requests: Vec<Vec<u8>> = [
         b"name=some+words&id=1".to_vec(),
         b"id=1'+or+'1'='1&q=<script>alert(1)</script>".to_vec(),
-        hostile::form(b"a usual text of some length, with words and 12 numbers. ".repeat(20).as_slice()),
+        hostile::form(
+            b"a usual text of some length, with words and 12 numbers. "
+                .repeat(20)
+                .as_slice(),
+        ),
     ]
     .into_iter()
     .chain(hostile::ALL.iter().map(|(_, make)| hostile::form(&make(700))))
     .collect();
-    let others: Vec<Vec<u8>> = hostile::ALL.iter().map(|(_, make)| hostile::form(&make(6_000))).collect();
+    let others: Vec<Vec<u8>> = hostile::ALL
+        .iter()
+        .map(|(_, make)| hostile::form(&make(6_000)))
+        .collect();
     for (at, request) in requests.iter().enumerate() {
         let cold = verdict(&run(&core_rule_set(&rules, &files, Some(&first), u64::MAX), request));
         let work = cold.2;

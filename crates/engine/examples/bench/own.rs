@@ -40,7 +40,10 @@ pub(crate) fn measure(folder: &Path) -> Result<(), String> {
     );
     let mebibytes = |bytes: usize| bytes as f64 / f64::from(1 << 20);
     let longest = longest_step(&before, &sources)?;
-    println!("{}", json!({"figure": "compile-longest-step", "value": millis(longest), "unit": "ms"}));
+    println!(
+        "{}",
+        json!({"figure": "compile-longest-step", "value": millis(longest), "unit": "ms"})
+    );
     let size = mebibytes(program.memory_usage());
     println!(
         "{}",

@@ -100,7 +100,10 @@ impl Locator {
         let nfa = nfa(text, limits, captures, false)?;
         let config = BoundedBacktracker::config().visited_capacity(MAX_PAIRS / 8);
         Some(Self {
-            short: BoundedBacktracker::builder().configure(config).build_from_nfa(nfa.clone()).ok()?,
+            short: BoundedBacktracker::builder()
+                .configure(config)
+                .build_from_nfa(nfa.clone())
+                .ok()?,
             nfa,
             text: text.into(),
             limits: *limits,
@@ -170,7 +173,10 @@ impl Long {
         let reverse = nfa(&of.text, &of.limits, WhichCaptures::None, true)?;
         let config = DFA::config().minimum_cache_clear_count(Some(MAX_CLEARS));
         let least = |nfa| config.get_minimum_cache_capacity(nfa).ok();
-        let cache_bytes = least(&forward)?.max(least(&reverse)?).saturating_mul(2).max(CACHE_BYTES);
+        let cache_bytes = least(&forward)?
+            .max(least(&reverse)?)
+            .saturating_mul(2)
+            .max(CACHE_BYTES);
         let dfa = |nfa, kind| {
             let config = config.clone().match_kind(kind).cache_capacity(cache_bytes);
             DFA::builder().configure(config).build_from_nfa(nfa).ok()
@@ -272,7 +278,10 @@ mod tests {
         let found = locator.captures(&mut cache, haystack.as_bytes(), 0);
         assert_eq!(found, Some(vec![Some(0..MAX_PAIRS)]));
         let found = locator.captures(&mut cache, haystack.as_bytes(), MAX_PAIRS - 3);
-        assert_eq!(found, Some(vec![Some(MAX_PAIRS - 3..MAX_PAIRS), Some(MAX_PAIRS - 1..MAX_PAIRS)]));
+        assert_eq!(
+            found,
+            Some(vec![Some(MAX_PAIRS - 3..MAX_PAIRS), Some(MAX_PAIRS - 1..MAX_PAIRS)])
+        );
     }
 
     #[test]

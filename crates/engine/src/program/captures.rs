@@ -83,7 +83,11 @@ fn at_the_end(rule: &Rule) -> Places {
         Disruptive::Redirect(place) => Some(place),
         Disruptive::Pass | Disruptive::Deny | Disruptive::Drop | Disruptive::Allow(_) => None,
     };
-    texts.chain(&rule.tags).chain(place).map(template).fold(0, Places::bitor)
+    texts
+        .chain(&rule.tags)
+        .chain(place)
+        .map(template)
+        .fold(0, Places::bitor)
 }
 
 fn test(test: &Test) -> Places {
@@ -167,7 +171,8 @@ mod tests {
     /// What each link captures, in order: nothing, the whole match, or its groups.
     fn captured(rules: &str) -> String {
         let (rules, findings) = lower(&[Arc::new(parse(rules.as_bytes()))]);
-        let program = Program::compile(&rules, &Options::default()).unwrap_or_else(|errors| panic!("{errors:?} {findings:?}"));
+        let program =
+            Program::compile(&rules, &Options::default()).unwrap_or_else(|errors| panic!("{errors:?} {findings:?}"));
         let rules = Phase::ALL.iter().flat_map(|phase| program.phase(*phase));
         let links = rules.flat_map(|rule| &rule.members).map(|member| match member.capture {
             Capture::Nothing => '-',
@@ -204,15 +209,30 @@ mod tests {
             ("\"\nSecRule ARGS \"@streq %{tx.3}\" \"id:2,phase:2,pass\"", "g-"),
             ("\"\nSecAction \"id:2,phase:2,pass,logdata:'%{tx.0}'\"", "0-"),
             // What the next one replaces before it is read, or not.
-            ("\"\nSecRule ARGS \"@rx (b)\" \"id:2,phase:2,pass,capture,msg:'%{tx.1}'\"", "-g"),
-            ("\"\nSecRule ARGS \"@rx %{tx.1}\" \"id:2,phase:2,pass,capture,msg:'%{tx.0}'\"", "gg"),
-            ("\"\nSecRule ARGS \"!@rx (b)\" \"id:2,phase:2,pass,capture,msg:'%{tx.1}'\"", "g-"),
-            ("\"\nSecRule ARGS \"@contains b\" \"id:2,phase:2,pass,capture,msg:'%{tx.1}'\"", "gg"),
+            (
+                "\"\nSecRule ARGS \"@rx (b)\" \"id:2,phase:2,pass,capture,msg:'%{tx.1}'\"",
+                "-g",
+            ),
+            (
+                "\"\nSecRule ARGS \"@rx %{tx.1}\" \"id:2,phase:2,pass,capture,msg:'%{tx.0}'\"",
+                "gg",
+            ),
+            (
+                "\"\nSecRule ARGS \"!@rx (b)\" \"id:2,phase:2,pass,capture,msg:'%{tx.1}'\"",
+                "g-",
+            ),
+            (
+                "\"\nSecRule ARGS \"@contains b\" \"id:2,phase:2,pass,capture,msg:'%{tx.1}'\"",
+                "gg",
+            ),
             // In chains: links that are reached have matched, but the chain may end before the last.
             (",chain\"\nSecRule TX:1 \"@rx b\" \"\"", "g-"),
             (",chain,msg:'%{tx.0}'\"\nSecRule TX:1 \"@rx (b)\" \"capture\"", "g0"),
             (",chain,msg:'%{tx.0}'\"\nSecRule ARGS \"@pm b\" \"capture\"", "-0"),
-            (",chain\"\nSecRule ARGS \"@rx (b)\" \"capture\"\nSecAction \"id:2,phase:2,pass,msg:'%{tx.2}'\"", "gg-"),
+            (
+                ",chain\"\nSecRule ARGS \"@rx (b)\" \"capture\"\nSecAction \"id:2,phase:2,pass,msg:'%{tx.2}'\"",
+                "gg-",
+            ),
             // Before a `replaces` that isn't sure: what it stores may be what an earlier one did.
             (",chain\"\nSecRule ARGS \"@rx b\" \"setvar:tx.a=%{tx.1}\"", "g-"),
         ] {

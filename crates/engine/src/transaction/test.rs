@@ -48,7 +48,11 @@ impl From<bool> for Verdict {
 impl State {
     /// Runs an operator.
     pub(super) fn test(&mut self, test: &Test, value: &[u8], capture: Capture, scratch: &mut Scratch) -> Verdict {
-        self.meter.charge(value.len() as u64);
+        let passes = match test {
+            Test::Words(words) => words.passes(),
+            _ => 1,
+        };
+        self.meter.charge((passes * value.len()) as u64);
         match test {
             Test::Always => true.into(),
             Test::Never => false.into(),
@@ -133,13 +137,7 @@ impl State {
     }
 
     /// What the groups of the first match hold; for `rxGlobal` those of all matches, as long as there is room.
-    fn captures(
-        &mut self,
-        compiled: &Compiled,
-        value: &[u8],
-        capture: Capture,
-        global: bool,
-    ) -> Vec<Option<Vec<u8>>> {
+    fn captures(&mut self, compiled: &Compiled, value: &[u8], capture: Capture, global: bool) -> Vec<Option<Vec<u8>>> {
         let mut captures = Vec::new();
         let with_groups = match capture {
             Capture::Nothing => return captures,

@@ -94,7 +94,9 @@ impl Determinizer {
             State::Look { look, next } => Some((*look, *next)),
             _ => None,
         });
-        let mut looks = looks.filter(|(look, _)| holds(*look, before, after) == Some(true)).peekable();
+        let mut looks = looks
+            .filter(|(look, _)| holds(*look, before, after) == Some(true))
+            .peekable();
         if looks.peek().is_none() {
             return false;
         }
@@ -171,7 +173,9 @@ impl Determinizer {
         let mut cleared = false;
         for at in 0..self.members.len() {
             let member = self.members.get(at).copied().unwrap_or_default();
-            let State::Look { next, .. } = nfa.state(id(member)) else { continue };
+            let State::Look { next, .. } = nfa.state(id(member)) else {
+                continue;
+            };
             if !cleared {
                 self.seen.reset(nfa.states().len());
                 cleared = true;
@@ -219,10 +223,13 @@ fn matters(dfa: &Dfa, byte: u8) -> u8 {
 
 /// Whether an anchor or a boundary holds at a place, if that is known.
 fn holds(look: Look, before: u8, after: After) -> Option<bool> {
-    let text = [before, match after {
-        After::Byte(byte) => byte,
-        After::Unknown | After::End => 0,
-    }];
+    let text = [
+        before,
+        match after {
+            After::Byte(byte) => byte,
+            After::Unknown | After::End => 0,
+        },
+    ];
     let (from, at) = if before == START { (1, 0) } else { (0, 1) };
     let until = match after {
         After::End => 1,

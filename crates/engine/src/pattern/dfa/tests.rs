@@ -19,8 +19,30 @@ fn dfa(pattern: &str, capacity: usize) -> Dfa {
 fn pattern() -> impl Strategy<Value = String> {
     let atom = prop::sample::select(
         &[
-            "a", "b", "ab", ".", "[^a]", r"\w", r"\W", r"\s", "é", r"\xff", "^", "$", r"\b", r"\B", "(?m:^)", "(?m:$)",
-            "(?mR:^)", "(?mR:$)", r"\b{start}", r"\b{end}", r"\b{start-half}", r"\b{end-half}", r"\n", r"\r",
+            "a",
+            "b",
+            "ab",
+            ".",
+            "[^a]",
+            r"\w",
+            r"\W",
+            r"\s",
+            "é",
+            r"\xff",
+            "^",
+            "$",
+            r"\b",
+            r"\B",
+            "(?m:^)",
+            "(?m:$)",
+            "(?mR:^)",
+            "(?mR:$)",
+            r"\b{start}",
+            r"\b{end}",
+            r"\b{start-half}",
+            r"\b{end-half}",
+            r"\n",
+            r"\r",
         ][..],
     );
     atom.prop_map(str::to_owned).prop_recursive(4, 24, 4, |inner| {
