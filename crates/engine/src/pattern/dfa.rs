@@ -27,14 +27,15 @@ const SEARCH_WORK: u64 = 30;
 /// hundredths of a second on theirs.
 const SHORT_BYTES: usize = 256;
 
-/// That rate, as if each byte led to a small state that has to be made.
-const SHORT_WORK: u64 = TRANSITION_WORK;
+/// That rate, for each of them: between what a byte costs that only leads to a known state, and one that leads to a new one.
+const SHORT_WORK: u64 = 50;
 
-/// The work of making a transition, whatever its states: as much as looking at so many bytes.
-const TRANSITION_WORK: u64 = 60;
+/// The work of making a transition, whatever its states: as much as looking at so many bytes. With this and the next, a unit of work takes
+/// about as long for plain texts as for those that lead to a new state with nearly each byte (`cargo xtask bench engine`, `per-work`).
+const TRANSITION_WORK: u64 = 150;
 
 /// The same for each state of the NFA that takes part in it.
-const MEMBER_WORK: u64 = 2;
+const MEMBER_WORK: u64 = 8;
 
 /// An automaton over bytes that answers whether a pattern matches anywhere.
 #[derive(Debug)]

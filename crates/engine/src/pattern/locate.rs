@@ -135,8 +135,8 @@ impl Locator {
         if input.get_span().len() > self.short.max_haystack_len() {
             return self.long_captures(cache, &input);
         }
-        // Each byte may meet each state, but few do.
-        cache.charge(input.get_span().len() * self.nfa.states().len() / 4);
+        // Each byte may meet each state.
+        cache.charge(input.get_span().len() * self.nfa.states().len());
         let short = cache.short.get_or_insert_with(|| self.short.create_cache());
         self.short.try_captures(short, input, &mut cache.captures).ok()?;
         cache.captures.is_match().then(|| spans(&cache.captures))

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use super::bits::Bits;
 use super::literals::Literals;
 use super::mask::ByteMask;
-use super::requirement::{Clause, Requirement};
+use super::requirement::{Clause, Ends, Requirement};
 
 /// Tests by what a value must have for each to match.
 #[derive(Debug)]
@@ -19,8 +19,8 @@ pub(crate) struct Filter {
     by_byte: Vec<Bits>,
     /// For each clause the tests whose first it is: the one that the fewest values satisfy.
     led: Vec<Vec<Led>>,
-    /// Tests without any clause, with the length that a value must have.
-    free: Vec<(usize, usize)>,
+    /// Tests without any clause.
+    free: Vec<Led>,
     tests: usize,
 }
 
@@ -39,7 +39,18 @@ const NO_LINK: u32 = u32::MAX;
 struct Led {
     test: usize,
     min_len: usize,
+    ends: Ends,
     clauses: Box<[u32]>,
+}
+
+impl Led {
+    /// Whether a value that satisfies some clauses may be matched.
+    fn may_match(&self, value: &[u8], satisfied: &Bits) -> bool {
+        let mut clauses = self.clauses.iter();
+        value.len() >= self.min_len
+            && clauses.all(|clause| satisfied.contains(*clause as usize))
+            && self.ends.allow(value)
+    }
 }
 
 /// A filter on its way: tests are [`add`](Self::add)ed, then there are [`step`](Self::step)s to take.
@@ -48,7 +59,7 @@ pub(crate) struct FilterBuilder {
     clauses: Vec<Clause>,
     ids: HashMap<Clause, u32>,
     led: Vec<Vec<Led>>,
-    free: Vec<(usize, usize)>,
+    free: Vec<Led>,
     tests: usize,
     /// The filter whose clauses are being put in, and the place of the next of them.
     filling: Option<(Filter, usize)>,
@@ -63,15 +74,19 @@ impl FilterBuilder {
         let test = self.tests;
         self.tests += 1;
         let own: Vec<u32> = requirement.clauses.iter().map(|clause| self.clause(clause)).collect();
-        let min_len = requirement.min_len;
-        match own.split_first() {
-            None => self.free.push((test, min_len)),
-            Some((first, rest)) => {
-                let clauses = rest.into();
-                if let Some(led) = self.led.get_mut(*first as usize) {
-                    led.push(Led { test, min_len, clauses });
-                }
-            }
+        let (first, rest) = match own.split_first() {
+            Some((first, rest)) => (Some(*first as usize), rest),
+            None => (None, &[][..]),
+        };
+        let led = Led {
+            test,
+            min_len: requirement.min_len,
+            ends: requirement.ends.clone(),
+            clauses: rest.into(),
+        };
+        match first.and_then(|first| self.led.get_mut(first)) {
+            Some(list) => list.push(led),
+            None => self.free.push(led),
         }
         test
     }
@@ -180,15 +195,10 @@ impl Filter {
             }
         });
         let mut candidates = Bits::below(self.tests);
-        for led in satisfied.iter().filter_map(|clause| self.led.get(clause)).flatten() {
-            let others = || led.clauses.iter().all(|clause| satisfied.contains(*clause as usize));
-            if value.len() >= led.min_len && others() {
+        let led = satisfied.iter().filter_map(|clause| self.led.get(clause)).flatten();
+        for led in led.chain(&self.free) {
+            if led.may_match(value, &satisfied) {
                 candidates.insert(led.test);
-            }
-        }
-        for (test, min_len) in &self.free {
-            if value.len() >= *min_len {
-                candidates.insert(*test);
             }
         }
         candidates

@@ -315,6 +315,23 @@ fn requirements_are_what_patterns_need() {
         assert_eq!(literals(pattern), expected, "{pattern}");
     }
     assert_eq!(of("^a.{3,}b?$").min_len, 4);
+    for (pattern, allowed, others) in [
+        ("^[ab]c", &["ac", "Bx"][..], &["", "ca", " ac"][..]),
+        ("^x?(?:y|z+)$", &["xy", "xz", "z"], &["a", "xa", "ay"]),
+        (r"^\d*$", &["", "a", "1a"], &[]),
+        (r"(?i)a.*B$", &["xxab", "b"], &["a", "bc"]),
+        ("(?m)^a", &["b\na", "b"], &[]),
+        ("a|^b", &["c"], &[]),
+        (r"^(?:|x)y", &["y", "xy"], &["z"]),
+    ] {
+        let ends = of(pattern).ends;
+        for value in allowed {
+            assert!(ends.allow(value.as_bytes()), "{pattern} {value}");
+        }
+        for value in others {
+            assert!(!ends.allow(value.as_bytes()), "{pattern} {value}");
+        }
+    }
 }
 
 proptest! {
@@ -390,7 +407,11 @@ proptest! {
         }),
         before in prop::collection::vec(any::<u8>(), 0..4),
         after in prop::collection::vec(any::<u8>(), 0..4),
+        anchors in any::<(bool, bool)>(),
     ) {
+        let (start, before) = if anchors.0 { ("^", Vec::new()) } else { ("", before) };
+        let (end, after) = if anchors.1 { ("$", Vec::new()) } else { ("", after) };
+        let pattern = format!("{start}(?:{pattern}){end}");
         let compiled = Pattern::compile(pattern.as_bytes(), &Limits::default()).unwrap();
         let value = [before, inside, after].concat();
         prop_assert!(compiled.is_match(&mut compiled.create_cache(), &value));
