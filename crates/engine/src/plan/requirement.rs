@@ -98,14 +98,11 @@ impl Edge {
                 }
             }
             HirKind::Class(class) => {
-                let mut bytes = ByteMask::NONE;
-                match class {
-                    Class::Bytes(class) => {
-                        let ranges = class.ranges().iter();
-                        ranges.for_each(|range| (range.start()..=range.end()).for_each(|byte| bytes.insert(byte)));
-                    }
-                    Class::Unicode(_) => (0..=u8::MAX).for_each(|byte| bytes.insert(byte)),
-                }
+                let bytes = bytes_of(class).unwrap_or_else(|| {
+                    let mut all = ByteMask::NONE;
+                    (0..=u8::MAX).for_each(|byte| all.insert(byte));
+                    all
+                });
                 Self { bytes, nullable: false }
             }
             HirKind::Repetition(repetition) => Self {
@@ -273,15 +270,7 @@ impl Facts {
         match hir.kind() {
             HirKind::Empty | HirKind::Look(_) => Self::exactly(vec![Vec::new()]),
             HirKind::Literal(literal) => Self::literal(&literal.0),
-            HirKind::Class(Class::Bytes(class)) => {
-                let mut bytes = ByteMask::default();
-                for range in class.ranges() {
-                    (range.start()..=range.end()).for_each(|byte| bytes.insert(byte));
-                }
-                Self::class(bytes.folded())
-            }
-            // One that isn't of bytes: what it matches is at least not empty.
-            HirKind::Class(Class::Unicode(_)) => Self::UNKNOWN,
+            HirKind::Class(class) => bytes_of(class).map_or(Self::UNKNOWN, |bytes| Self::class(bytes.folded())),
             HirKind::Capture(capture) => Self::of(&capture.sub),
             HirKind::Concat(parts) => Self::concat(parts.iter().map(Self::of)),
             HirKind::Alternation(parts) => Self::alternation(parts.iter().map(Self::of).collect()),
@@ -391,6 +380,24 @@ impl Facts {
         let exact = self.exact.and_then(clause);
         exact.into_iter().chain(self.clauses).collect()
     }
+}
+
+/// The bytes of a class, one of which it matches; none if it has characters of more than one byte. Alternatives of one ASCII character each are
+/// a class of characters for the parser.
+fn bytes_of(class: &Class) -> Option<ByteMask> {
+    let ascii;
+    let class = match class {
+        Class::Bytes(class) => class,
+        Class::Unicode(class) => {
+            ascii = class.to_byte_class()?;
+            &ascii
+        }
+    };
+    let mut bytes = ByteMask::NONE;
+    for range in class.ranges() {
+        (range.start()..=range.end()).for_each(|byte| bytes.insert(byte));
+    }
+    Some(bytes)
 }
 
 /// The clause that one of the strings satisfies; none if one of them is empty.

@@ -311,6 +311,7 @@ fn requirements_are_what_patterns_need() {
         ("averylongliteral", vec!["averylon"]),
         ("(?:<[a-z]|javascript:)+", vec!["javascri <"]),
         ("[^a-z]", vec![]),
+        ("(?:a|b)c", vec!["ac bc"]),
     ] {
         assert_eq!(literals(pattern), expected, "{pattern}");
     }
@@ -322,7 +323,7 @@ fn requirements_are_what_patterns_need() {
         (r"(?i)a.*B$", &["xxab", "b"], &["a", "bc"]),
         ("(?m)^a", &["b\na", "b"], &[]),
         ("a|^b", &["c"], &[]),
-        (r"^(?:|x)y", &["y", "xy"], &["z"]),
+        (r"^(?:\b|x)y", &["y", "xy"], &["z"]),
     ] {
         let ends = of(pattern).ends;
         for value in allowed {
