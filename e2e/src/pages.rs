@@ -60,6 +60,9 @@ pub fn blocks(page: &str) -> Vec<Block> {
     blocks
 }
 
+/// The page whose blocks the command line's own tests run, with their output.
+const TESTED_ELSEWHERE: &str = "kubectl-coraza.md";
+
 /// The pages of `docs/`, by name.
 ///
 /// # Panics
@@ -78,6 +81,7 @@ pub fn pages() -> Vec<(String, String)> {
                 .to_owned();
             (name, std::fs::read_to_string(&path).expect("a page can be read"))
         })
+        .filter(|(name, _)| name != TESTED_ELSEWHERE)
         .collect();
     pages.sort();
     pages

@@ -18,7 +18,6 @@ pub use overrides::Override;
 
 use crate::poll::Content;
 use crate::revision::Revision;
-use warm::Warming;
 
 /// How many findings of broken rules are shown.
 const SHOWN: usize = 3;
@@ -111,7 +110,7 @@ enum Stage {
         builder: Box<ProgramBuilder<Rules>>,
     },
     /// Run requests that touch every rule once, so that the first real one doesn't wait for what is made on first use.
-    Warm { program: Arc<Program>, warming: Warming },
+    Warm { program: Arc<Program>, request: usize },
 }
 
 impl Loading {
@@ -141,16 +140,6 @@ impl Loading {
     #[must_use]
     pub const fn revision(&self) -> Option<&Revision> {
         self.revision.as_ref()
-    }
-
-    /// What the next step is a part of, for those who look for long ones.
-    #[must_use]
-    pub const fn stage(&self) -> &'static str {
-        match &self.stage {
-            Stage::Parse { .. } => "parse",
-            Stage::Build { .. } => "compile",
-            Stage::Warm { .. } => "warm",
-        }
     }
 
     /// All steps at once, for where nobody waits, or everybody has to.
@@ -219,16 +208,19 @@ impl Loading {
                         self.files.clear();
                         self.stage = Stage::Warm {
                             program: Arc::new(program),
-                            warming: Warming::default(),
+                            request: 0,
                         };
                         Progress::More(self)
                     }
                     Err(errors) => Progress::Failed(InvalidRules::new(&errors, &chunks)),
                 }
             }
-            Stage::Warm { program, mut warming } => {
-                if warming.step(&program) {
-                    self.stage = Stage::Warm { program, warming };
+            Stage::Warm { program, request } => {
+                if warm::run(&program, request) {
+                    self.stage = Stage::Warm {
+                        program,
+                        request: request + 1,
+                    };
                     return Progress::More(self);
                 }
                 Progress::Done(Loaded {
