@@ -8,8 +8,7 @@ use std::io;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use coraza_compiler::Compiler;
-use coraza_engine::Transaction;
-use coraza_engine::transaction::{Connection, Identity, Interrupted, RequestLine, Transaction as Running, states};
+use coraza_engine::transaction::{Connection, Identity, Interrupted, Report, RequestLine, Transaction, states};
 use coraza_ftw::{Response, judge};
 
 use self::report::Explanation;
@@ -64,12 +63,7 @@ fn read(path: &str) -> io::Result<Vec<u8>> {
 }
 
 /// Takes the request, and the response if there is one, through the phases.
-fn explain(
-    runnable: &Runnable,
-    sent: &Sent,
-    response: Option<&Response>,
-    client: &[u8],
-) -> coraza_engine::transaction::Report {
+fn explain(runnable: &Runnable, sent: &Sent, response: Option<&Response>, client: &[u8]) -> Report {
     let connection = Connection {
         client_address: client,
         client_port: 40_000,
@@ -89,9 +83,9 @@ fn explain(
 }
 
 fn request_phases(
-    transaction: Running<states::Connected>,
+    transaction: Transaction<states::Connected>,
     sent: &Sent,
-) -> Result<Running<states::Logging>, Interrupted> {
+) -> Result<Transaction<states::Logging>, Interrupted> {
     let request = &sent.request;
     let line = RequestLine {
         method: &request.method,

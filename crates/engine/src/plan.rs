@@ -7,6 +7,7 @@
 
 mod bits;
 mod filter;
+mod literals;
 mod mask;
 mod memo;
 mod requirement;
@@ -21,7 +22,7 @@ use coraza_seclang::rules::{Phase, TargetMode, Transformation, Variable};
 use crate::operators::number;
 use crate::program::{Member, PatternId, Patterns, Rule, Selector, Target, Test};
 use crate::variables;
-use filter::Filter;
+use filter::{Filter, FilterBuilder};
 pub(crate) use mask::ByteMask;
 pub(crate) use memo::{Listed, Memo, TextId};
 pub(crate) use requirement::Requirement;
@@ -57,8 +58,7 @@ pub(crate) struct Plan {
     /// What the values of each group go through.
     groups: Vec<Box<[Transformation]>>,
     keys: Vec<Box<[u8]>>,
-    /// `None` if it could not be built: then every test may match everything.
-    filters: [Option<Filter>; FilterId::COUNT],
+    filters: [Filter; FilterId::COUNT],
 }
 
 /// How one link of a chain is run.
@@ -82,43 +82,28 @@ pub(crate) struct Gate {
 }
 
 /// What a test is known by.
-#[derive(PartialEq, Eq, Hash)]
+#[derive(Debug, PartialEq, Eq, Hash)]
 enum Identity {
     Pattern(PatternId),
-    Words(*const ()),
-    Other(usize),
+    /// The address of words, which rules may share.
+    Words(usize),
 }
 
-/// A plan on its way.
-#[derive(Default)]
-struct Planner<'a> {
-    sets: HashMap<(&'a [Target], &'a [Target]), SetId>,
-    groups: HashMap<(SetId, FilterId, &'a [Transformation]), GroupId>,
+/// A plan on its way: [`step`](Self::step) until there is nothing left to do, then [`finish`](Self::finish).
+#[derive(Debug, Default)]
+pub(crate) struct Planner {
+    sets: HashMap<TargetLists, SetId>,
+    groups: HashMap<(SetId, FilterId, Box<[Transformation]>), GroupId>,
     keys: HashMap<Vec<u8>, KeyId>,
     tests: [HashMap<Identity, usize>; FilterId::COUNT],
-    requirements: [Vec<Requirement>; FilterId::COUNT],
+    filters: [FilterBuilder; FilterId::COUNT],
+    phases: [Vec<Box<[MemberPlan]>>; Phase::ALL.len()],
 }
 
-impl Plan {
-    /// Plans the rules of each phase.
-    pub(crate) fn new(phases: &[Box<[Rule]>; Phase::ALL.len()], patterns: &Patterns) -> Self {
-        let mut planner = Planner::default();
-        let plans = phases.each_ref().map(|rules| {
-            let members = |rule| planner.members(rule, patterns);
-            rules.iter().map(members).collect()
-        });
-        let mut groups: Vec<_> = planner.groups.into_iter().collect();
-        groups.sort_by_key(|(_, id)| id.0);
-        let mut keys: Vec<_> = planner.keys.into_iter().collect();
-        keys.sort_by_key(|(_, id)| id.0);
-        Self {
-            phases: plans,
-            groups: groups.into_iter().map(|((.., list), _)| list.into()).collect(),
-            keys: keys.into_iter().map(|(key, _)| key.into_boxed_slice()).collect(),
-            filters: planner.requirements.map(|requirements| Filter::new(&requirements).ok()),
-        }
-    }
+/// Targets and what is excluded of them.
+type TargetLists = (Box<[Target]>, Box<[Target]>);
 
+impl Plan {
     /// How the members of a rule are run.
     pub(crate) fn rule(&self, phase: Phase, at: usize) -> &[MemberPlan] {
         let phase = self.phases.get(usize::from(phase.number()) - 1);
@@ -129,7 +114,7 @@ impl Plan {
     }
 
     pub(crate) fn filter(&self, id: FilterId) -> Option<&Filter> {
-        self.filters.get(id.0)?.as_ref()
+        self.filters.get(id.0)
     }
 
     pub(crate) fn transformations(&self, group: GroupId) -> &[Transformation] {
@@ -142,18 +127,47 @@ impl Plan {
 
     /// The memory that it takes, in bytes, but for small change.
     pub(crate) fn memory_usage(&self) -> usize {
-        self.filters.iter().flatten().map(Filter::memory_usage).sum()
+        self.filters.iter().map(Filter::memory_usage).sum()
     }
 }
 
-impl<'a> Planner<'a> {
-    fn members(&mut self, rule: &'a Rule, patterns: &Patterns) -> Box<[MemberPlan]> {
+impl Planner {
+    /// Does one more step, for the same rules, and says whether there was anything to do: plans a rule, or fills a part of a filter.
+    pub(crate) fn step(&mut self, phases: &[Vec<Rule>; Phase::ALL.len()], patterns: &Patterns) -> bool {
+        for (at, rules) in phases.iter().enumerate() {
+            let planned = self.phases.get(at).map_or(0, Vec::len);
+            if let Some(rule) = rules.get(planned) {
+                let members = self.members(rule, patterns);
+                if let Some(phase) = self.phases.get_mut(at) {
+                    phase.push(members);
+                }
+                return true;
+            }
+        }
+        self.filters.iter_mut().any(FilterBuilder::step)
+    }
+
+    /// The plan, after the last step.
+    pub(crate) fn finish(self) -> Plan {
+        let mut groups: Vec<_> = self.groups.into_iter().collect();
+        groups.sort_by_key(|(_, id)| id.0);
+        let mut keys: Vec<_> = self.keys.into_iter().collect();
+        keys.sort_by_key(|(_, id)| id.0);
+        Plan {
+            phases: self.phases.map(Vec::into_boxed_slice),
+            groups: groups.into_iter().map(|((.., list), _)| list).collect(),
+            keys: keys.into_iter().map(|(key, _)| key.into_boxed_slice()).collect(),
+            filters: self.filters.map(FilterBuilder::finish),
+        }
+    }
+
+    fn members(&mut self, rule: &Rule, patterns: &Patterns) -> Box<[MemberPlan]> {
         let filter = FilterId::of(rule.phase);
         let members = rule.members.iter();
         members.map(|member| self.member(member, filter, patterns)).collect()
     }
 
-    fn member(&mut self, member: &'a Member, filter: FilterId, patterns: &Patterns) -> MemberPlan {
+    fn member(&mut self, member: &Member, filter: FilterId, patterns: &Patterns) -> MemberPlan {
         if member.unconditional {
             return MemberPlan::default();
         }
@@ -164,33 +178,35 @@ impl<'a> Planner<'a> {
         }
     }
 
-    fn set(&mut self, member: &'a Member, filter: FilterId) -> Option<(SetId, GroupId)> {
+    fn set(&mut self, member: &Member, filter: FilterId) -> Option<(SetId, GroupId)> {
         let mut targets = member.targets.iter();
         if !targets.all(|target| variables::is_settled(target.variable)) {
             return None;
         }
         let next = SetId(self.sets.len());
-        let set = *self.sets.entry((&member.targets, &member.exclusions)).or_insert(next);
+        let lists = (member.targets.clone(), member.exclusions.clone());
+        let set = *self.sets.entry(lists).or_insert(next);
         let next = GroupId(self.groups.len());
         let group = *self
             .groups
-            .entry((set, filter, &member.transformations))
+            .entry((set, filter, member.transformations.clone()))
             .or_insert(next);
         Some((set, group))
     }
 
     /// The place of a test in the filter; none if it would always be a candidate.
     fn test(&mut self, test: &Test, filter: FilterId, patterns: &Patterns) -> Option<usize> {
-        let requirements = self.requirements.get_mut(filter.0)?;
-        let (identity, requirement) = match test {
+        let (tests, filter) = (self.tests.get_mut(filter.0)?, self.filters.get_mut(filter.0)?);
+        let mut add = |identity, requirement: &Requirement| {
+            let place = tests.entry(identity).or_insert_with(|| filter.add(requirement));
+            Some(*place)
+        };
+        match test {
             Test::Rx(id) | Test::RxGlobal(id) | Test::Identity(id, _) => {
-                (Identity::Pattern(*id), patterns.get(*id)?.pattern.requirement().clone())
+                add(Identity::Pattern(*id), patterns.get(*id)?.pattern.requirement())
             }
-            Test::Words(words) => (Identity::Words(Arc::as_ptr(words).cast()), words.requirement().clone()),
-            Test::ByteRanges(ranges) => (
-                Identity::Other(requirements.len()),
-                Requirement::of_bytes(ByteMask::from(ranges.forbidden())),
-            ),
+            Test::Words(words) => add(Identity::Words(Arc::as_ptr(words).addr()), words.requirement()),
+            Test::ByteRanges(ranges) => Some(filter.add(&Requirement::of_bytes(ByteMask::from(ranges.forbidden())))),
             Test::Always
             | Test::Never
             | Test::DynamicRx(_)
@@ -200,13 +216,8 @@ impl<'a> Planner<'a> {
             | Test::Encoding(_)
             | Test::Sqli
             | Test::Xss
-            | Test::RestPath(..) => return None,
-        };
-        let tests = self.tests.get_mut(filter.0)?;
-        Some(*tests.entry(identity).or_insert_with(|| {
-            requirements.push(requirement);
-            requirements.len() - 1
-        }))
+            | Test::RestPath(..) => None,
+        }
     }
 
     fn gate(&mut self, member: &Member) -> Option<Gate> {

@@ -1,6 +1,7 @@
 //! `Program`: the rules of a rule set, ready to run. Immutable and shared by all transactions; no IO.
 
 mod build;
+mod captures;
 mod compile;
 mod lines;
 mod lists;
@@ -24,8 +25,8 @@ use crate::plan::Plan;
 pub use build::ProgramBuilder;
 pub(crate) use operator::Test;
 pub(crate) use patterns::{Compiled, PatternId, Patterns};
-pub(crate) use rule::{Action, Disruptive, Member, Rule, Selector, Target, TargetRemoval};
-pub(crate) use scratch::{Caches, Scratch};
+pub(crate) use rule::{Action, Capture, Disruptive, Member, Rule, Selector, Target, TargetRemoval};
+pub(crate) use scratch::Scratch;
 pub use settings::{BodySettings, Settings};
 pub use sources::RulesError;
 
@@ -83,8 +84,8 @@ pub struct Options<'a> {
     pub previous: Option<&'a Program>,
     /// How the program runs its rules.
     pub evaluation: Evaluation,
-    /// The most work of one transaction, in bytes that are looked at, each as often as it is; what builds an automaton while it matches
-    /// costs more. Past it regular expressions no longer match, `TX:MSC_PCRE_LIMITS_EXCEEDED` is 1, and as for a body that is too large
+    /// The most work of one transaction, in bytes that are looked at, each as often as it is; what has to be made of a regular expression for
+    /// a value costs more, whether an earlier transaction has made it or not. Past it regular expressions no longer match, `TX:MSC_PCRE_LIMITS_EXCEEDED` is 1, and as for a body that is too large
     /// `SecRequestBodyLimitAction` says whether the transaction ends.
     pub work_limit: u64,
 }
@@ -105,8 +106,9 @@ impl From<&Options<'_>> for Manner {
     }
 }
 
-/// About a quarter of a second in WebAssembly: past it, one request would stall all others of its worker for longer than people wait.
-const WORK_LIMIT: u64 = 200_000_000;
+/// About a quarter of a second in Envoy's WebAssembly, past which one request would stall all others of its worker for longer than people
+/// wait: there a unit takes 0.8 ns with the most expensive of the requests that `cargo xtask bench engine` makes, and little less with any other.
+const WORK_LIMIT: u64 = 300_000_000;
 
 /// How a program runs its rules.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -178,11 +180,12 @@ impl Program {
         patterns: Patterns,
         settings: Settings,
         relevant_status: Option<pattern::Statuses>,
-        manner: Manner,
+        plan: Option<Plan>,
+        work_limit: u64,
     ) -> Self {
         Self {
-            work_limit: manner.work_limit,
-            plan: (manner.evaluation == Evaluation::Planned).then(|| Plan::new(&phases, &patterns)),
+            work_limit,
+            plan,
             phases,
             patterns,
             settings,
@@ -260,7 +263,9 @@ impl Program {
     pub(crate) fn take_scratch(&self) -> Scratch {
         // Nothing that can panic runs while the lock is held.
         let mut idle = self.scratch.lock().unwrap_or_else(PoisonError::into_inner);
-        idle.pop().unwrap_or_default()
+        let mut scratch = idle.pop().unwrap_or_default();
+        scratch.begin();
+        scratch
     }
 
     /// Leaves match caches to the next transaction.

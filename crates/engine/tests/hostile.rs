@@ -13,12 +13,14 @@ mod hostile;
 #[path = "../examples/conformance/suites.rs"]
 mod suites;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use coraza_engine::seclang::rules::Rules;
 use coraza_engine::seclang::{lower, parse};
 use coraza_engine::transaction::{Connection, Identity, Interrupted, Report, RequestLine, Transaction, states};
 use coraza_engine::{Cause, Evaluation, Options, Program};
-use suites::ftw::rules::{self, Setup};
+use suites::ftw::rules::{self, Setup, Sources};
 
 /// How much more work twice the length may be: twice, and some for what doesn't happen in short values.
 const MAX_GROWTH: f64 = 2.3;
@@ -64,6 +66,72 @@ fn work_grows_with_the_length_and_no_faster() {
         });
         let growth = work[1] / work[0];
         assert!(growth <= MAX_GROWTH, "{name}: {work:?}");
+    }
+}
+
+/// The rules of a Core Rule Set at paranoia level 4, blocking, with a limit.
+fn core_rule_set(
+    rules: &Rules,
+    files: &BTreeMap<String, Vec<u8>>,
+    before: Option<&Program>,
+    limit: u64,
+) -> Arc<Program> {
+    let options = Options {
+        files,
+        previous: before,
+        work_limit: limit,
+        ..Options::default()
+    };
+    Arc::new(Program::compile(rules, &options).unwrap())
+}
+
+/// What must be the same: the status, the rules, the work, and whether it was too much.
+fn verdict(report: &Report) -> (Option<u16>, Vec<Option<u64>>, u64, bool) {
+    let ids = report.matched.iter().map(|rule| rule.id.map(|id| id.0));
+    let status = report.interruption.as_ref().map(|interruption| interruption.status);
+    (status, ids.collect(), report.work, report.exceeded)
+}
+
+#[test]
+fn the_same_request_is_the_same_work_whoever_came_before() {
+    let module = suites::core_rule_set().unwrap();
+    let Sources { texts, files } = rules::sources(&module.join("rules"), &Setup::blocking(4)).unwrap();
+    let parsed: Vec<_> = texts.iter().map(|text| Arc::new(parse(text.as_bytes()))).collect();
+    let (rules, _) = lower(&parsed);
+    let first = core_rule_set(&rules, &files, None, u64::MAX);
+    let requests: Vec<Vec<u8>> = [
+        b"name=some+words&id=1".to_vec(),
+        b"id=1'+or+'1'='1&q=<script>alert(1)</script>".to_vec(),
+        hostile::form(
+            b"a usual text of some length, with words and 12 numbers. "
+                .repeat(20)
+                .as_slice(),
+        ),
+    ]
+    .into_iter()
+    .chain(hostile::ALL.iter().map(|(_, make)| hostile::form(&make(700))))
+    .collect();
+    let others: Vec<Vec<u8>> = hostile::ALL
+        .iter()
+        .map(|(_, make)| hostile::form(&make(6_000)))
+        .collect();
+    for (at, request) in requests.iter().enumerate() {
+        let cold = verdict(&run(&core_rule_set(&rules, &files, Some(&first), u64::MAX), request));
+        let work = cold.2;
+        // With as much work as it is nothing happens; with a little less, what does is the same each time.
+        for limit in [u64::MAX, work, work - 1, work / 2] {
+            let program = core_rule_set(&rules, &files, Some(&first), limit);
+            let cold = verdict(&run(&program, request));
+            assert_eq!(cold.3, limit < work, "{at}, {limit} of {work}");
+            assert_eq!(verdict(&run(&program, request)), cold, "{at}, {limit}: after itself");
+            if limit >= work || at < 4 {
+                let other = others.get(at % others.len()).unwrap();
+                for other in [other, others.last().unwrap()] {
+                    run(&program, other);
+                    assert_eq!(verdict(&run(&program, request)), cold, "{at}, {limit}: after another");
+                }
+            }
+        }
     }
 }
 

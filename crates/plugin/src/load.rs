@@ -18,6 +18,7 @@ pub use overrides::Override;
 
 use crate::poll::Content;
 use crate::revision::Revision;
+use warm::Warming;
 
 /// How many findings of broken rules are shown.
 const SHOWN: usize = 3;
@@ -110,7 +111,7 @@ enum Stage {
         builder: Box<ProgramBuilder<Rules>>,
     },
     /// Run requests that touch every rule once, so that the first real one doesn't wait for what is made on first use.
-    Warm { program: Arc<Program>, request: usize },
+    Warm { program: Arc<Program>, warming: Warming },
 }
 
 impl Loading {
@@ -140,6 +141,16 @@ impl Loading {
     #[must_use]
     pub const fn revision(&self) -> Option<&Revision> {
         self.revision.as_ref()
+    }
+
+    /// What the next step is a part of, for those who look for long ones.
+    #[must_use]
+    pub const fn stage(&self) -> &'static str {
+        match &self.stage {
+            Stage::Parse { .. } => "parse",
+            Stage::Build { .. } => "compile",
+            Stage::Warm { .. } => "warm",
+        }
     }
 
     /// All steps at once, for where nobody waits, or everybody has to.
@@ -208,19 +219,16 @@ impl Loading {
                         self.files.clear();
                         self.stage = Stage::Warm {
                             program: Arc::new(program),
-                            request: 0,
+                            warming: Warming::default(),
                         };
                         Progress::More(self)
                     }
                     Err(errors) => Progress::Failed(InvalidRules::new(&errors, &chunks)),
                 }
             }
-            Stage::Warm { program, request } => {
-                if warm::run(&program, request) {
-                    self.stage = Stage::Warm {
-                        program,
-                        request: request + 1,
-                    };
+            Stage::Warm { program, mut warming } => {
+                if warming.step(&program) {
+                    self.stage = Stage::Warm { program, warming };
                     return Progress::More(self);
                 }
                 Progress::Done(Loaded {

@@ -85,8 +85,8 @@ struct Origin {
     gzip: Vec<u8>,
     /// When it was there.
     started: u64,
-    /// How long the longest step took, in nanoseconds: requests of this worker waited for it.
-    longest: u64,
+    /// How long the longest step took, in nanoseconds, and what it was a part of: requests of this worker waited for it.
+    longest: (u64, &'static str),
 }
 
 impl Slot {
@@ -320,7 +320,7 @@ impl Slot {
             origin: Origin {
                 gzip,
                 started: now,
-                longest: 0,
+                longest: (0, ""),
             },
         });
     }
@@ -331,9 +331,10 @@ impl Slot {
         while let Some(Work { loading, mut origin }) = self.loading.take() {
             let revision = loading.revision().cloned();
             let previous = self.current.clone();
+            let stage = loading.stage();
             let progress = loading.step(previous.as_ref().map(|loaded| &*loaded.program));
             let now = vm.host.now();
-            origin.longest = origin.longest.max(now.saturating_sub(before));
+            origin.longest = origin.longest.max((now.saturating_sub(before), stage));
             before = now;
             match progress {
                 Progress::More(loading) => {

@@ -13,7 +13,7 @@ use super::OutputFlags;
 /// Files of rules (.conf) in one folder are one RuleSet, in the order of their names, with the .data files beside them; files that are
 /// named one by one are one, too. Manifests (.yaml, .yml, .json) are RuleSources, RuleData, RuleSets and Engines, or ConfigMaps with the
 /// key `rules`; what a RuleSet names must be among them. Folders are read with all that is below them, but for hidden files; of their
-/// YAML files those count that mention waf.k8s.coraza.io.
+/// YAML files those count that mention waf.k8s.coraza.io and are no templates of a chart.
 ///
 /// Exit codes: 0 nothing is wrong, 1 something is (errors, and with --warnings-as-errors warnings), 2 it could not be read.
 #[derive(Debug, clap::Args)]

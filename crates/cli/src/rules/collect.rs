@@ -62,7 +62,7 @@ pub(crate) fn collect(files: &[InputFile], compiler: &Compiler) -> Collection {
     for (name, group) in groups {
         collection.rulesets.extend(group.ruleset(name));
     }
-    let mut objects = Objects::new(&objects, &mut collection.findings);
+    let objects = Objects::new(&objects, &mut collection.findings);
     objects.resolve(compiler, &mut collection);
     collection.counts.rule_sets = collection.rulesets.len();
     let in_sets: usize = collection.rulesets.iter().map(|set| set.resolved.sources.len()).sum();
@@ -162,7 +162,7 @@ impl<'o> Objects<'o> {
         objects
     }
 
-    fn resolve(&mut self, compiler: &Compiler, collection: &mut Collection) {
+    fn resolve(&self, compiler: &Compiler, collection: &mut Collection) {
         let mut named = BTreeSet::new();
         for set in self.all {
             match &set.kind {

@@ -1,8 +1,10 @@
 //! The classes of differences, each a row of `DEVIATIONS.md`. No IO.
 
 use std::collections::BTreeSet;
+use std::path::Path;
 use std::sync::Arc;
 
+use coraza_ftw::Request;
 use coraza_seclang::rules::{
     ActionName, Member, OperatorName, Rule, Selector, Target, Transformation, Value, Variable,
 };
@@ -10,7 +12,8 @@ use coraza_seclang::{lower, parse};
 
 use crate::compare::{Difference, Input};
 use crate::generate::unescape;
-use coraza_ftw::Request;
+use crate::suites::ftw::rules::{Setup, sources};
+use crate::variant::Variants;
 
 /// A difference that nobody has explained.
 pub(crate) const UNEXPLAINED: &str = "unexplained";
@@ -38,11 +41,13 @@ pub(crate) struct Classes {
     groups: BTreeSet<u64>,
     /// Rules that judge the score that others have added up.
     scores: BTreeSet<u64>,
+    variants: Variants,
 }
 
 impl Classes {
-    /// Those of the rules.
-    pub(crate) fn of(texts: &[String]) -> Self {
+    /// Those of the rules of a folder.
+    pub(crate) fn of(folder: &Path, setup: &Setup) -> Result<Self, String> {
+        let texts = sources(folder, setup)?.texts;
         let parsed: Vec<_> = texts.iter().map(|text| Arc::new(parse(text.as_bytes()))).collect();
         let (rules, _) = lower(&parsed);
         let select = |wanted: &dyn Fn(&Rule) -> bool| -> BTreeSet<u64> {
@@ -53,7 +58,8 @@ impl Classes {
             let mut targets = rule.members.iter().flat_map(|member| &member.definition.targets);
             targets.any(variable)
         };
-        Self {
+        Ok(Self {
+            variants: Variants::of(folder, setup)?,
             body: select(&|rule| looks_at(rule, &|target| target.variable == Variable::RequestBody)),
             chains: select(&|rule| rule.members.len() > 1),
             anchored: select(&|rule| rule.members.iter().any(is_anchored)),
@@ -69,7 +75,7 @@ impl Classes {
             steps: select(&|rule| rule.members.iter().any(looks_at_each_step)),
             groups: select(&|rule| looks_at(rule, &is_group)),
             scores: select(&|rule| rule.id.is_some_and(|id| [949_110, 959_100, 980_170].contains(&id.0))),
-        }
+        })
     }
 
     /// The classes that a difference belongs to: one for each rule in it, or more.
@@ -99,17 +105,28 @@ impl Classes {
             _ if (!missing && multipart || is(input, b"xml")) && theirs.contains(&REQUEST_BODY_ERROR) => "B0",
             _ if multipart && has_line_feed(input) => "B3",
             _ if !missing && is(input, b"json") && input.request.body.contains(&b'[') => "B17",
-            id if self.anchored.contains(&id) && has_line_feed(input) => "P1",
+            id if self.anchored.contains(&id) && has_line_feed(input) && self.differs_by_lines(id, missing, input) => {
+                "P1"
+            }
             id if !missing && self.paths.contains(&id) && has(input, b"..") => "T2",
             id if self.entities.contains(&id) && has_long_entity(input) => "T1",
             id if !missing && self.words.contains(&id) => "O6",
             id if !missing && self.steps.contains(&id) && has_broken_character(input) => "R7",
             id if !missing && self.groups.contains(&id) && has(input, b"&") => "R35",
-            id if missing && self.chains.contains(&id) => "R10",
+            id if missing && self.chains.contains(&id) && self.variants.first_link_matches(id, input) == Ok(true) => {
+                "R10"
+            }
             _ if !missing && is(input, b"xml") => "B15",
             id if self.scores.contains(&id) => return None,
             _ => UNEXPLAINED,
         })
+    }
+}
+
+impl Classes {
+    /// Whether a rule would be logged as in the other engine if anchors were those of lines.
+    fn differs_by_lines(&self, id: u64, missing: bool, input: &Input) -> bool {
+        self.variants.with_lines(input).contains(&id) == missing
     }
 }
 

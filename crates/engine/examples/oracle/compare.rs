@@ -106,11 +106,16 @@ pub(crate) fn run(
     Ok(differences.into_iter().map(|(_, difference)| difference).collect())
 }
 
-fn compare(program: &Arc<Program>, peer: &LibModSecurity, input: &Input) -> Option<Difference> {
+/// The rules that a program logs.
+pub(crate) fn logged(program: &Arc<Program>, input: &Input) -> BTreeSet<u64> {
     let report = judge::run(program, input.port, &input.request, &input.response);
     // What isn't for the audit log, libmodsecurity doesn't show here either.
     let logged = report.matched.iter().filter(|rule| rule.log && rule.audit);
-    let ours: BTreeSet<u64> = logged.filter_map(|rule| rule.id.map(|id| id.0)).collect();
+    logged.filter_map(|rule| rule.id.map(|id| id.0)).collect()
+}
+
+fn compare(program: &Arc<Program>, peer: &LibModSecurity, input: &Input) -> Option<Difference> {
+    let ours = logged(program, input);
     let exchange = Exchange {
         client: ("127.0.0.1", 40_000),
         server: ("127.0.0.1", input.port),

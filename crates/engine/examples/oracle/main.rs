@@ -15,6 +15,7 @@ mod libmodsecurity;
 #[allow(dead_code, reason = "the conformance runner needs more of it")]
 #[path = "../conformance/suites.rs"]
 mod suites;
+mod variant;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -22,7 +23,7 @@ use std::process::ExitCode;
 
 use class::Classes;
 use compare::{Difference, Input};
-use suites::ftw::rules::{self, Setup};
+use suites::ftw::rules::Setup;
 use suites::ftw::{folder, recorded};
 use suites::{core_rule_set, shared};
 
@@ -112,7 +113,7 @@ fn report(name: &str, folder: &Path, inputs: &[Input], arguments: &Arguments) ->
         return Ok(true);
     }
     let differences = compare::run(folder, &Setup::detection(), &arguments.libmodsecurity, inputs)?;
-    let explanations = Classes::of(&rules::sources(folder, &Setup::detection())?.texts);
+    let explanations = Classes::of(folder, &Setup::detection())?;
     let mut classes: BTreeMap<&str, Vec<&Difference>> = BTreeMap::new();
     for difference in &differences {
         for class in explanations.explain(difference) {

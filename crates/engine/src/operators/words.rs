@@ -1,6 +1,8 @@
 //! Any of many words, in any ASCII case: `pm`, `pmFromFile`, `pmFromDataset`. No IO.
 
-use aho_corasick::{AhoCorasick, AhoCorasickKind, MatchKind};
+use std::cmp::Reverse;
+
+use aho_corasick::{AhoCorasick, AhoCorasickKind, Input, MatchKind};
 
 use super::list;
 use crate::plan::Requirement;
@@ -8,12 +10,68 @@ use crate::plan::Requirement;
 /// `TX:0` to `TX:9`.
 pub const MAX_CAPTURES: usize = 10;
 
-/// A set of words that is searched in one pass, whatever their number.
+/// How many bytes of words one automaton is made of, about: a worker that serves nobody while it is made does so for few milliseconds.
+pub(crate) const AUTOMATON_BYTES: usize = 8 << 10;
+
+/// A set of words that is searched in one pass, or in a few if they are thousands.
 #[derive(Clone, Debug)]
 pub struct Words {
-    automaton: AhoCorasick,
+    automata: Box<[AhoCorasick]>,
     requirement: Requirement,
     identity: Box<[u8]>,
+}
+
+/// Words on their way: [`step`](Self::step) until there is nothing left to do, then [`finish`](Self::finish).
+#[derive(Debug)]
+pub(crate) struct WordsBuilder {
+    /// Those that no automaton has yet, the last ones first.
+    left: Vec<Box<[u8]>>,
+    words: Words,
+}
+
+impl WordsBuilder {
+    pub(crate) fn new<W: AsRef<[u8]>>(words: impl IntoIterator<Item = W>) -> Self {
+        let words = words.into_iter().filter(|word| !word.as_ref().is_empty());
+        let words: Vec<W> = words.collect();
+        Self {
+            words: Words {
+                automata: Box::default(),
+                requirement: Requirement::of_words(&words),
+                identity: Words::identity_of(&words),
+            },
+            left: words.iter().rev().map(|word| word.as_ref().into()).collect(),
+        }
+    }
+
+    /// Makes one more automaton, and says whether there was any to make.
+    pub(crate) fn step(&mut self) -> Result<bool, WordsError> {
+        let mut bytes = 0;
+        let mut own = Vec::new();
+        while bytes < AUTOMATON_BYTES
+            && let Some(word) = self.left.pop()
+        {
+            bytes += word.len();
+            own.push(word);
+        }
+        if own.is_empty() {
+            return Ok(false);
+        }
+        let automaton = AhoCorasick::builder()
+            .ascii_case_insensitive(true)
+            .match_kind(MatchKind::LeftmostLongest)
+            // A tenth of the memory of the DFA, and each worker of each gateway has its own.
+            .kind(Some(AhoCorasickKind::ContiguousNFA))
+            .build(own)?;
+        let automata = std::mem::take(&mut self.words.automata).into_iter();
+        self.words.automata = automata.chain([automaton]).collect();
+        Ok(true)
+    }
+
+    /// The words, after the last step.
+    pub(crate) fn finish(mut self) -> Result<Words, WordsError> {
+        while self.step()? {}
+        Ok(self.words)
+    }
 }
 
 /// A set of words is too large to be searched.
@@ -27,21 +85,7 @@ impl Words {
     /// # Errors
     /// If the automaton would have more states than fit in 31 bits.
     pub fn new<W: AsRef<[u8]>>(words: impl IntoIterator<Item = W>) -> Result<Self, WordsError> {
-        let words = words.into_iter().filter(|word| !word.as_ref().is_empty());
-        let words: Vec<W> = words.collect();
-        let identity = Self::identity_of(&words);
-        let requirement = Requirement::of_words(&words);
-        let automaton = AhoCorasick::builder()
-            .ascii_case_insensitive(true)
-            .match_kind(MatchKind::LeftmostLongest)
-            // A tenth of the memory of the DFA, and each worker of each gateway has its own.
-            .kind(Some(AhoCorasickKind::ContiguousNFA))
-            .build(words)?;
-        Ok(Self {
-            automaton,
-            requirement,
-            identity,
-        })
+        WordsBuilder::new(words).finish()
     }
 
     /// The words of a data file: one a line, white space around it; empty lines and those that begin with `#` are skipped.
@@ -54,13 +98,31 @@ impl Words {
 
     /// Whether any of the words stands in `value`.
     pub fn is_match(&self, value: &[u8]) -> bool {
-        self.automaton.is_match(value)
+        self.automata.iter().any(|automaton| automaton.is_match(value))
+    }
+
+    /// How often a value is looked through.
+    pub(crate) fn passes(&self) -> usize {
+        self.automata.len()
     }
 
     /// The words as they stand in `value`, the longest at each place, none overlapping: what `capture` stores.
     pub fn captures<'a>(&'a self, value: &'a [u8]) -> impl Iterator<Item = &'a [u8]> {
-        let found = self.automaton.find_iter(value).take(MAX_CAPTURES);
-        found.map(|word| value.get(word.range()).unwrap_or_default())
+        let find = move |automaton: &AhoCorasick, from| automaton.find(Input::new(value).span(from..value.len()));
+        let mut next: Vec<_> = self.automata.iter().map(|automaton| find(automaton, 0)).collect();
+        let mut end = 0;
+        let found = std::iter::from_fn(move || {
+            for (next, automaton) in next.iter_mut().zip(&self.automata) {
+                if next.is_some_and(|next| next.start() < end) {
+                    *next = find(automaton, end);
+                }
+            }
+            let first = next.iter().flatten();
+            let first = first.min_by_key(|found| (found.start(), Reverse(found.end())))?;
+            end = first.end();
+            value.get(first.range())
+        });
+        found.take(MAX_CAPTURES)
     }
 
     /// What tells these words from all others.
@@ -82,7 +144,7 @@ impl Words {
 
     /// The memory that the automaton takes, in bytes.
     pub fn memory_usage(&self) -> usize {
-        self.automaton.memory_usage()
+        self.automata.iter().map(AhoCorasick::memory_usage).sum()
     }
 }
 
@@ -110,6 +172,26 @@ mod tests {
         let found: Vec<_> = words.captures(b"xabcdAb").collect();
         assert_eq!(found, [b"abc" as &[u8], b"A"]);
         assert_eq!(words.captures(&b"a".repeat(50)).count(), MAX_CAPTURES);
+    }
+
+    #[test]
+    fn many_words_are_found_as_few_are() {
+        // So many that they are in several automata, and of each length; the value has words of all of them.
+        let words: Vec<String> = (0..4_000)
+            .map(|number| format!("{}w{number}", "x".repeat(number % 3)))
+            .collect();
+        let many = Words::new(&words).unwrap();
+        assert!(many.passes() > 2, "{}", many.passes());
+        for (value, expected) in [
+            ("w3999xw1w12w123w40201", vec!["w3999", "xw1", "w12", "w123", "w402"]),
+            ("xxw2 xW3997", vec!["xxw2", "xW3997"]),
+            ("w w", vec![]),
+        ] {
+            let found: Vec<_> = many.captures(value.as_bytes()).map(<[u8]>::to_vec).collect();
+            let expected: Vec<_> = expected.into_iter().map(str::as_bytes).collect();
+            assert_eq!(found, expected, "{value}");
+            assert_eq!(many.is_match(value.as_bytes()), !expected.is_empty());
+        }
     }
 
     #[test]

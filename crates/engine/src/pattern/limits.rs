@@ -10,7 +10,7 @@ pub struct Limits {
     pub nesting: u32,
     /// The automaton in bytes. The largest of the Core Rule Set takes 234 KiB.
     pub automaton_bytes: usize,
-    /// The least match cache that a pattern may need, in bytes. The largest of the Core Rule Set needs 172 KiB.
+    /// The least match cache that a pattern may need, in bytes. The largest of the Core Rule Set needs 52 KiB.
     pub cache_bytes: usize,
 }
 
@@ -25,13 +25,13 @@ impl Default for Limits {
     }
 }
 
-/// A match cache smaller than this makes the lazy DFA of a larger pattern start over and over on short values.
-const USUAL_CACHE_BYTES: usize = 128 << 10;
+/// How many of a pattern's largest states its match cache has room for at least: fewer, and it would start over with nearly each byte.
+pub(super) const LEAST_STATES: usize = 4;
 
-impl Limits {
-    /// The capacity of a match cache, for a pattern that can't do with less than `minimum`: room for some states more than the
-    /// one that is being built.
-    pub(super) fn cache_capacity(&self, minimum: usize) -> usize {
-        minimum.saturating_mul(2).max(USUAL_CACHE_BYTES)
-    }
+/// The capacity of a usual match cache: a smaller one would make larger patterns start over again and again on short values.
+const USUAL_CACHE_BYTES: usize = 64 << 10;
+
+/// The capacity of a match cache, for a pattern that can't do with less than `least`.
+pub(super) fn cache_capacity(least: usize) -> usize {
+    least.max(USUAL_CACHE_BYTES)
 }

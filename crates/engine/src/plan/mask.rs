@@ -10,6 +10,14 @@ pub(crate) struct ByteMask([u64; 4]);
 const UPPER: u64 = ((1 << 26) - 1) << 1;
 
 impl ByteMask {
+    /// No byte.
+    pub(crate) const NONE: Self = Self([0; 4]);
+
+    #[allow(clippy::indexing_slicing, reason = "a byte has four pairs of upper bits")]
+    pub(crate) fn contains(&self, byte: u8) -> bool {
+        self.0[usize::from(byte >> 6)] & 1 << (byte & 63) != 0
+    }
+
     /// Those of a value.
     pub(crate) fn of(value: &[u8]) -> Self {
         let mut bytes = Self::default();

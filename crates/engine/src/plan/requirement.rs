@@ -4,30 +4,24 @@
 //! All of it is about values whose ASCII letters are in lower case: a value that matches then has what is required, in whatever case the
 //! test wants it, and some that don't match have it too.
 
-use regex_syntax::hir::{Class, Hir, HirKind};
+use regex_syntax::hir::{Class, Hir, HirKind, Look};
 
 use super::mask::ByteMask;
 
-/// The longest literal that is kept of one that is required: longer ones are as rare, and an automaton of them is larger.
-const MAX_LITERAL: usize = 8;
-
-/// The same where there are more than [`MANY`]: what a false alarm costs is less than what the automaton would.
-const MAX_LITERAL_OF_MANY: usize = 5;
-
-/// How many literals are many.
-const MANY: usize = 64;
+/// The longest literal that is kept of one that is required: longer ones are as rare, and what finds them has no room for more.
+const MAX_LITERAL: usize = super::literals::MAX_LENGTH;
 
 /// How many strings one part of a pattern may stand for, to be taken as these strings.
-const MAX_EXACT: usize = 64;
+const MAX_EXACT: usize = 128;
 
 /// How many bytes those strings may have each.
 const MAX_EXACT_BYTES: usize = 24;
 
 /// The most literals of a clause that comes from a pattern.
-const MAX_ALTERNATIVES: usize = 512;
+const MAX_ALTERNATIVES: usize = 2_048;
 
 /// The most clauses of a test: further ones hardly ever decide.
-const MAX_CLAUSES: usize = 4;
+const MAX_CLAUSES: usize = 6;
 
 /// A clause that so large a share of values satisfies isn't worth looking at.
 const USELESS: f32 = 0.99;
@@ -38,6 +32,110 @@ pub(crate) struct Requirement {
     /// The one that the fewest values satisfy is first. None: every value has what is required.
     pub(crate) clauses: Vec<Clause>,
     pub(crate) min_len: usize,
+    pub(crate) ends: Ends,
+}
+
+/// What the first and the last byte of a value must be one of, where only that is known to matter.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Ends {
+    first: Option<ByteMask>,
+    last: Option<ByteMask>,
+}
+
+impl Ends {
+    /// Those of a pattern that begins at the value's beginning, or ends at its end.
+    fn of_pattern(hir: &Hir) -> Self {
+        let properties = hir.properties();
+        let of = |anchored, from_start| {
+            let Edge { bytes, nullable } = Edge::of(hir, from_start);
+            (anchored && !nullable).then(|| bytes.folded())
+        };
+        Self {
+            first: of(properties.look_set_prefix().contains(Look::Start), true),
+            last: of(properties.look_set_suffix().contains(Look::End), false),
+        }
+    }
+
+    /// Whether a value's are such.
+    pub(crate) fn allow(&self, value: &[u8]) -> bool {
+        let allows = |bytes: &Option<ByteMask>, byte: Option<&u8>| match bytes {
+            Some(bytes) => byte.is_some_and(|byte| bytes.contains(byte.to_ascii_lowercase())),
+            None => true,
+        };
+        allows(&self.first, value.first()) && allows(&self.last, value.last())
+    }
+}
+
+/// The bytes that a part of a pattern begins or ends with.
+struct Edge {
+    bytes: ByteMask,
+    /// Whether it may match nothing at all.
+    nullable: bool,
+}
+
+impl Edge {
+    const NOTHING: Self = Self {
+        bytes: ByteMask::NONE,
+        nullable: true,
+    };
+
+    // Recursion: `Limits::nesting` bounds it.
+    fn of(hir: &Hir, from_start: bool) -> Self {
+        let edge = |part| Self::of(part, from_start);
+        match hir.kind() {
+            HirKind::Empty | HirKind::Look(_) => Self::NOTHING,
+            HirKind::Literal(literal) => {
+                let byte = if from_start {
+                    literal.0.first()
+                } else {
+                    literal.0.last()
+                };
+                let mut bytes = ByteMask::NONE;
+                byte.iter().for_each(|byte| bytes.insert(**byte));
+                Self {
+                    bytes,
+                    nullable: byte.is_none(),
+                }
+            }
+            HirKind::Class(class) => {
+                let bytes = bytes_of(class).unwrap_or_else(|| {
+                    let mut all = ByteMask::NONE;
+                    (0..=u8::MAX).for_each(|byte| all.insert(byte));
+                    all
+                });
+                Self { bytes, nullable: false }
+            }
+            HirKind::Repetition(repetition) => Self {
+                nullable: repetition.min == 0 || edge(&repetition.sub).nullable,
+                ..edge(&repetition.sub)
+            },
+            HirKind::Capture(capture) => edge(&capture.sub),
+            HirKind::Concat(parts) if from_start => Self::concat(parts.iter().map(edge)),
+            HirKind::Concat(parts) => Self::concat(parts.iter().rev().map(edge)),
+            HirKind::Alternation(parts) => parts.iter().map(edge).fold(
+                Self {
+                    nullable: false,
+                    ..Self::NOTHING
+                },
+                |all, part| Self {
+                    bytes: all.bytes.or(&part.bytes),
+                    nullable: all.nullable || part.nullable,
+                },
+            ),
+        }
+    }
+
+    fn concat(parts: impl Iterator<Item = Self>) -> Self {
+        let mut all = Self::NOTHING;
+        for part in parts {
+            all.bytes = all.bytes.or(&part.bytes);
+            if !part.nullable {
+                all.nullable = false;
+                break;
+            }
+        }
+        all
+    }
 }
 
 /// Any of the literals, or any of the bytes.
@@ -59,6 +157,7 @@ impl Requirement {
         Self {
             clauses,
             min_len: hir.properties().minimum_len().unwrap_or_default(),
+            ends: Ends::of_pattern(hir),
         }
     }
 
@@ -68,6 +167,7 @@ impl Requirement {
         Self {
             clauses: vec![clause],
             min_len: 1,
+            ends: Ends::default(),
         }
     }
 
@@ -79,6 +179,7 @@ impl Requirement {
                 bytes: bytes.folded(),
             }],
             min_len: 1,
+            ends: Ends::default(),
         }
     }
 }
@@ -87,17 +188,11 @@ impl Clause {
     /// Any of these strings, none of them empty.
     fn of(strings: impl IntoIterator<Item = Vec<u8>>) -> Self {
         let mut clause = Self::default();
-        let strings: Vec<_> = strings.into_iter().collect();
-        let longest = if strings.len() > MANY {
-            MAX_LITERAL_OF_MANY
-        } else {
-            MAX_LITERAL
-        };
         for mut string in strings {
             match string.as_slice() {
                 [byte] => clause.bytes.insert(*byte),
                 _ => {
-                    string.truncate(longest);
+                    string.truncate(MAX_LITERAL);
                     clause.literals.push(string.into_boxed_slice());
                 }
             }
@@ -175,15 +270,7 @@ impl Facts {
         match hir.kind() {
             HirKind::Empty | HirKind::Look(_) => Self::exactly(vec![Vec::new()]),
             HirKind::Literal(literal) => Self::literal(&literal.0),
-            HirKind::Class(Class::Bytes(class)) => {
-                let mut bytes = ByteMask::default();
-                for range in class.ranges() {
-                    (range.start()..=range.end()).for_each(|byte| bytes.insert(byte));
-                }
-                Self::class(bytes.folded())
-            }
-            // One that isn't of bytes: what it matches is at least not empty.
-            HirKind::Class(Class::Unicode(_)) => Self::UNKNOWN,
+            HirKind::Class(class) => bytes_of(class).map_or(Self::UNKNOWN, |bytes| Self::class(bytes.folded())),
             HirKind::Capture(capture) => Self::of(&capture.sub),
             HirKind::Concat(parts) => Self::concat(parts.iter().map(Self::of)),
             HirKind::Alternation(parts) => Self::alternation(parts.iter().map(Self::of).collect()),
@@ -205,7 +292,7 @@ impl Facts {
     }
 
     fn class(folded: ByteMask) -> Self {
-        if folded.len() <= MAX_EXACT / 4 {
+        if folded.len() <= MAX_EXACT / 8 {
             return Self::exactly(folded.iter().map(|byte| vec![byte]).collect());
         }
         Self {
@@ -293,6 +380,24 @@ impl Facts {
         let exact = self.exact.and_then(clause);
         exact.into_iter().chain(self.clauses).collect()
     }
+}
+
+/// The bytes of a class, one of which it matches; none if it has characters of more than one byte. Alternatives of one ASCII character each are
+/// a class of characters for the parser.
+fn bytes_of(class: &Class) -> Option<ByteMask> {
+    let ascii;
+    let class = match class {
+        Class::Bytes(class) => class,
+        Class::Unicode(class) => {
+            ascii = class.to_byte_class()?;
+            &ascii
+        }
+    };
+    let mut bytes = ByteMask::NONE;
+    for range in class.ranges() {
+        (range.start()..=range.end()).for_each(|byte| bytes.insert(byte));
+    }
+    Some(bytes)
 }
 
 /// The clause that one of the strings satisfies; none if one of them is empty.

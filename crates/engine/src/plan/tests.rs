@@ -157,6 +157,8 @@ fn targets() -> impl Strategy<Value = String> {
             "TX:seen",
             "TX:/s/",
             "TX:score",
+            "TX:1",
+            "TX",
             "MATCHED_VAR",
             "MATCHED_VARS",
             "RESPONSE_BODY",
@@ -172,7 +174,7 @@ fn targets() -> impl Strategy<Value = String> {
 }
 
 fn actions() -> impl Strategy<Value = String> {
-    const ACTIONS: [&str; 16] = [
+    const ACTIONS: [&str; 17] = [
         "t:urlDecodeUni",
         "t:lowercase",
         "t:htmlEntityDecode",
@@ -186,6 +188,7 @@ fn actions() -> impl Strategy<Value = String> {
         "setvar:tx.score=+3",
         "setvar:tx.seen=%{MATCHED_VAR}",
         "setvar:tx.last_%{MATCHED_VAR_NAME}=%{tx.1}",
+        "setvar:tx.first=%{tx.0}",
         "setvar:!tx.seen",
         "ctl:ruleRemoveTargetById=3;ARGS:a",
         "ctl:ruleRemoveById=5",
@@ -308,10 +311,28 @@ fn requirements_are_what_patterns_need() {
         ("averylongliteral", vec!["averylon"]),
         ("(?:<[a-z]|javascript:)+", vec!["javascri <"]),
         ("[^a-z]", vec![]),
+        ("(?:a|b)c", vec!["ac bc"]),
     ] {
         assert_eq!(literals(pattern), expected, "{pattern}");
     }
     assert_eq!(of("^a.{3,}b?$").min_len, 4);
+    for (pattern, allowed, others) in [
+        ("^[ab]c", &["ac", "Bx"][..], &["", "ca", " ac"][..]),
+        ("^x?(?:y|z+)$", &["xy", "xz", "z"], &["a", "xa", "ay"]),
+        (r"^\d*$", &["", "a", "1a"], &[]),
+        (r"(?i)a.*B$", &["xxab", "b"], &["a", "bc"]),
+        ("(?m)^a", &["b\na", "b"], &[]),
+        ("a|^b", &["c"], &[]),
+        (r"^(?:\b|x)y", &["y", "xy"], &["z"]),
+    ] {
+        let ends = of(pattern).ends;
+        for value in allowed {
+            assert!(ends.allow(value.as_bytes()), "{pattern} {value}");
+        }
+        for value in others {
+            assert!(!ends.allow(value.as_bytes()), "{pattern} {value}");
+        }
+    }
 }
 
 proptest! {
@@ -324,6 +345,37 @@ proptest! {
         let refused = findings.iter().any(|finding| finding.diagnostic.severity == coraza_seclang::Severity::Error);
         prop_assume!(!refused && Program::compile(&lowered, &Options::default()).is_ok());
         assert_same(&rules, &requests);
+    }
+}
+
+/// What a transaction shows, but for what was captured.
+fn without_captures(shown: Shown) -> Shown {
+    let (matched, interruption, interrupted, mut tx) = shown;
+    tx.retain(|(key, _)| !matches!(key.as_slice(), [digit] if digit.is_ascii_digit()));
+    (matched, interruption, interrupted, tx)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(256))]
+
+    #[test]
+    fn what_nobody_reads_need_not_be_captured(rules in rules(), requests in prop::collection::vec(request(), 1..4)) {
+        // As many rules capture as don't.
+        let rules = rules.replace(",log,", ",log,capture,").replace("logdata:'%{tx.0} ", "logdata:'");
+        let (lowered, findings) = lower(&[Arc::new(parse(rules.as_bytes()))]);
+        let refused = findings.iter().any(|finding| finding.diagnostic.severity == coraza_seclang::Severity::Error);
+        prop_assume!(!refused);
+        let programs = [false, true].map(|everything| {
+            let mut builder = crate::ProgramBuilder::new(&lowered);
+            builder.captures_everything = everything;
+            while builder.step(&Options::default()) {}
+            builder.finish().map(Arc::new)
+        });
+        let [Ok(narrow), Ok(everything)] = programs else { return Ok(()) };
+        for request in &requests {
+            let shown = [&narrow, &everything].map(|program| without_captures(run(program, request)));
+            prop_assert_eq!(&shown[0], &shown[1], "{}", rules);
+        }
     }
 }
 
@@ -356,7 +408,11 @@ proptest! {
         }),
         before in prop::collection::vec(any::<u8>(), 0..4),
         after in prop::collection::vec(any::<u8>(), 0..4),
+        anchors in any::<(bool, bool)>(),
     ) {
+        let (start, before) = if anchors.0 { ("^", Vec::new()) } else { ("", before) };
+        let (end, after) = if anchors.1 { ("$", Vec::new()) } else { ("", after) };
+        let pattern = format!("{start}(?:{pattern}){end}");
         let compiled = Pattern::compile(pattern.as_bytes(), &Limits::default()).unwrap();
         let value = [before, inside, after].concat();
         prop_assert!(compiled.is_match(&mut compiled.create_cache(), &value));
@@ -364,7 +420,7 @@ proptest! {
         let others = ["union", "[a-f]x", ""].map(|pattern| Pattern::compile(pattern.as_bytes(), &Limits::default()).unwrap());
         let mut requirements: Vec<_> = others.iter().map(|other| other.requirement().clone()).collect();
         requirements.push(compiled.requirement().clone());
-        let filter = Filter::new(&requirements).unwrap();
+        let filter = Filter::new(&requirements);
         prop_assert!(filter.candidates(&value, &ByteMask::of(&value)).contains(3), "{requirements:?}");
         for value in [b"union".as_slice(), b"ex", b""] {
             let candidates = filter.candidates(value, &ByteMask::of(value));

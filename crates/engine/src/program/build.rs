@@ -6,21 +6,24 @@ use std::collections::HashMap;
 use coraza_seclang::rules::{self, Entry, Phase, RuleId, Rules, Setting, Text};
 use coraza_seclang::{Diagnostic, Kind, Location, MAX_DIAGNOSTICS, SourceDiagnostic};
 
+use super::captures;
 use super::compile::Compilation;
 use super::lines::Lines;
 use super::lists::Lists;
 use super::patterns::Patterns;
 use super::rule::{Member, Rule};
-use super::{Manner, Options, Program, Settings};
+use super::{Evaluation, Manner, Options, Program, Settings};
 use crate::pattern::{PatternError, Statuses};
+use crate::plan::Planner;
 
 /// Answers whether a pattern compiles, in place of compiling it.
 pub(super) type Judge<'a> = dyn Fn(&[u8]) -> Result<(), PatternError> + 'a;
 
 /// A program on its way: [`step`](Self::step) until there is nothing left to do, then [`finish`](Self::finish).
 ///
-/// A step compiles one link of a chain, so one operator with its regular expression, which takes some milliseconds at most: a
-/// thread that serves requests can compile between them. `R` holds the rules: `Rules`, `&Rules`, an `Arc` of them.
+/// A step compiles one link of a chain, so one operator with its regular expression or a part of its words, which takes some milliseconds
+/// at most: a thread that serves requests can compile between them. Then rules are planned, one at a step, and what finds those that may match
+/// is filled, some thousand strings at a step. `R` holds the rules: `Rules`, `&Rules`, an `Arc` of them.
 ///
 /// ```
 /// use std::sync::Arc;
@@ -55,7 +58,20 @@ pub struct ProgramBuilder<R> {
     relevant_status: Option<Option<Statuses>>,
     /// As the options of the last step have it.
     manner: Manner,
+    /// The rules of each phase once all are compiled, and their plan on its way.
+    arranged: Option<Arranged>,
     parts: Parts,
+    /// For the test that it makes no difference what nobody reads.
+    #[cfg(test)]
+    pub(crate) captures_everything: bool,
+}
+
+/// Rules in the order in which they run.
+#[derive(Debug)]
+struct Arranged {
+    phases: [Vec<Rule>; Phase::ALL.len()],
+    /// `None`: naively.
+    planner: Option<Planner>,
 }
 
 /// What the rules of a program share.
@@ -84,10 +100,13 @@ impl<R: Borrow<Rules>> ProgramBuilder<R> {
             places: Default::default(),
             relevant_status: None,
             manner: Manner::from(&Options::default()),
+            arranged: None,
             parts: Parts {
                 lists: Lists::new(rules.borrow()),
                 ..Parts::default()
             },
+            #[cfg(test)]
+            captures_everything: false,
             rules,
         }
     }
@@ -95,20 +114,43 @@ impl<R: Borrow<Rules>> ProgramBuilder<R> {
     /// Does one more step, and says whether there was anything to do. `options` should be the same in each.
     pub fn step(&mut self, options: &Options<'_>) -> bool {
         self.manner = Manner::from(options);
-        self.step_by(options, None)
+        self.step_by(options, None) || self.parts.errors.is_empty() && self.plan()
     }
 
     /// The program, which is whole only after the last step.
     ///
     /// # Errors
     /// As for [`Program::compile`].
-    pub fn finish(self) -> Result<Program, Vec<SourceDiagnostic>> {
-        let errors = self.parts.errors;
-        if !errors.is_empty() {
-            return Err(errors);
+    pub fn finish(mut self) -> Result<Program, Vec<SourceDiagnostic>> {
+        if !self.parts.errors.is_empty() {
+            return Err(self.parts.errors);
         }
+        while self.plan() {}
+        let arranged = self.arranged.take();
+        let (phases, planner) = arranged.map_or_else(Default::default, |arranged| (arranged.phases, arranged.planner));
+        Ok(Program::new(
+            phases.map(Vec::into_boxed_slice),
+            self.parts.patterns,
+            Settings::of(self.rules.borrow()),
+            self.relevant_status.flatten(),
+            planner.map(Planner::finish),
+            self.manner.work_limit,
+        ))
+    }
+
+    /// Does one more step with rules that are compiled, and says whether there was anything to do.
+    fn plan(&mut self) -> bool {
+        let Some(Arranged { phases, planner }) = &mut self.arranged else {
+            self.arranged = Some(self.arrange());
+            return true;
+        };
+        let patterns = &self.parts.patterns;
+        planner.as_mut().is_some_and(|planner| planner.step(phases, patterns))
+    }
+
+    fn arrange(&mut self) -> Arranged {
         let mut phases: [Vec<Rule>; Phase::ALL.len()] = Default::default();
-        for (mut rule, jump) in self.compiled {
+        for (mut rule, jump) in std::mem::take(&mut self.compiled) {
             let phase = phase_index(rule.phase);
             let after = |marker: usize| {
                 let places = self.places.get(phase)?;
@@ -119,13 +161,17 @@ impl<R: Borrow<Rules>> ProgramBuilder<R> {
                 rules.push(rule);
             }
         }
-        Ok(Program::new(
-            phases.map(Vec::into_boxed_slice),
-            self.parts.patterns,
-            Settings::of(self.rules.borrow()),
-            self.relevant_status.flatten(),
-            self.manner,
-        ))
+        #[cfg(test)]
+        let narrow = !self.captures_everything;
+        #[cfg(not(test))]
+        let narrow = true;
+        if narrow {
+            captures::narrow(&mut phases, &self.parts.patterns);
+        }
+        Arranged {
+            phases,
+            planner: (self.manner.evaluation == Evaluation::Planned).then(Planner::default),
+        }
     }
 
     /// All steps, with `judge` in place of what takes time: nothing is built.
@@ -161,6 +207,10 @@ impl<R: Borrow<Rules>> ProgramBuilder<R> {
             }
         };
         if let Some(member) = rule.members.get(self.links) {
+            let operator = member.definition.operator.as_ref();
+            if operator.is_some_and(|operator| compilation.make_words(operator)) {
+                return true;
+            }
             let known = compilation.parts.errors.len();
             let built = compilation.member(rule, member, self.links == 0);
             // What an update brought stands in the update's source; that of its parts isn't known any more.
@@ -282,7 +332,9 @@ SecRule ARGS "@rx a+" "id:2,phase:1,pass""#;
             patterns.push(builder.parts.patterns.len());
         }
         // Three links and the whole rule; one link and the whole rule; the settings.
-        assert_eq!(patterns, [1, 3, 3, 3, 3, 3, 3]);
+        assert_eq!(patterns.get(..7), Some(&[1, 3, 3, 3, 3, 3, 3][..]));
+        // The order of the rules; a plan for each; two filters, and that of the request has clauses.
+        assert_eq!(patterns.len(), 7 + 1 + 2 + 2 + 1);
         assert!(!builder.step(&Options::default()), "there is nothing left to do");
         assert_eq!(builder.finish().unwrap().rules(), 2);
     }

@@ -10,7 +10,7 @@ use coraza_seclang::{Diagnostic, Kind, SourceDiagnostic, SourceId, Span};
 use super::build::{Judge, Parts};
 use super::operator::Test;
 use super::patterns::PatternId;
-use super::rule::{Action, Disruptive, Member, Rule, Selector, Target, TargetRemoval};
+use super::rule::{Action, Capture, Disruptive, Member, Rule, Selector, Target, TargetRemoval};
 use super::{Options, Program};
 use crate::pattern;
 
@@ -157,7 +157,10 @@ impl<'a> Compilation<'a> {
             operator: operator.map(shown).unwrap_or_default(),
             transformations: transformations(defaults, own),
             multi_match: either(ActionName::MultiMatch).is_some(),
-            capture: either(ActionName::Capture).is_some(),
+            capture: match either(ActionName::Capture) {
+                Some(_) if operator.is_none_or(|operator| !operator.negated) => Capture::Groups,
+                _ => Capture::Nothing,
+            },
             actions: actions.into_boxed_slice(),
             severity: either(ActionName::Severity).and_then(|action| match action.value {
                 Value::Severity(severity) => Some(severity),

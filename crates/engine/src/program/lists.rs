@@ -3,14 +3,14 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use coraza_seclang::rules::{Dataset, Network, Operand, Operator, Rules, Setting, Text};
+use coraza_seclang::rules::{Dataset, Network, Operand, Operator, OperatorName, Rules, Setting, Text};
 use coraza_seclang::{Diagnostic, Kind};
 
 use super::compile::Compilation;
 use super::operator::unreadable;
 use crate::operators::list;
 use crate::operators::networks::Networks;
-use crate::operators::words::Words;
+use crate::operators::words::{AUTOMATON_BYTES, Words, WordsBuilder};
 
 /// How many bytes the words of a program may have, each list counted once: twenty times those of the Core Rule Set. Their automata
 /// take several times that, in each worker of each gateway; networks take no more than their text.
@@ -22,6 +22,8 @@ pub(super) struct Lists {
     /// The places of the datasets among the settings; of two with one name the last one counts.
     datasets: HashMap<Box<[u8]>, usize>,
     words: HashMap<Origin, Arc<Words>>,
+    /// Those of the operator that is being compiled, if they take more than one step.
+    making: Option<WordsBuilder>,
     /// Those of the program before, by identity; `None` before they are asked for.
     previous: Option<HashMap<Box<[u8]>, Arc<Words>>>,
     /// What stands for all of them where rules are only judged.
@@ -62,8 +64,37 @@ impl Origin {
 }
 
 impl<'a> Compilation<'a> {
+    /// Does one more step of making many words, and says whether there was anything to do.
+    pub(super) fn make_words(&mut self, operator: &'a Operator) -> bool {
+        if let Some(making) = &mut self.parts.lists.making {
+            // An error will come again.
+            return making.step().unwrap_or_default();
+        }
+        let takes_words = matches!(
+            operator.name,
+            OperatorName::Pm | OperatorName::PmFromFile | OperatorName::PmFromDataset
+        );
+        let origin = Origin::of(&operator.operand);
+        if !takes_words
+            || self.judge.is_some()
+            || origin.is_some_and(|origin| self.parts.lists.words.contains_key(&origin))
+        {
+            return false;
+        }
+        let Ok(lines) = self.lines(operator) else {
+            return false;
+        };
+        let bytes: usize = lines.iter().map(|line| line.len()).sum();
+        if !(AUTOMATON_BYTES..=MAX_WORD_BYTES).contains(&bytes) || self.known(&lines).is_some() {
+            return false;
+        }
+        self.parts.lists.making = Some(WordsBuilder::new(lines));
+        true
+    }
+
     /// The words of `pm` and its kin. None are kept where rules are only judged: within the bound their automaton can be built.
     pub(super) fn words(&mut self, operator: &'a Operator) -> Result<Arc<Words>, Diagnostic> {
+        let making = self.parts.lists.making.take();
         let origin = Origin::of(&operator.operand);
         if let Some(known) = origin.as_ref().and_then(|origin| self.parts.lists.words.get(origin)) {
             return Ok(Arc::clone(known));
@@ -74,7 +105,9 @@ impl<'a> Compilation<'a> {
             return Ok(known);
         }
         let built = |lines| {
-            Words::new(lines)
+            let making = making.unwrap_or_else(|| WordsBuilder::new(lines));
+            making
+                .finish()
                 .map(Arc::new)
                 .map_err(|error| Diagnostic::error(Kind::TooLarge, operator.span, error.to_string()))
         };

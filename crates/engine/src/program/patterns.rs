@@ -28,7 +28,10 @@ pub(crate) struct Compiled {
     pub(crate) text: Box<[u8]>,
     pub(crate) pattern: Pattern,
     limits: Limits,
-    locator: OnceLock<Option<Locator>>,
+    /// Finds where it matches.
+    whole: OnceLock<Option<Locator>>,
+    /// The same, and what its groups hold.
+    grouped: OnceLock<Option<Locator>>,
 }
 
 impl Compiled {
@@ -37,14 +40,16 @@ impl Compiled {
             pattern: Pattern::compile(text, limits)?,
             text: text.into(),
             limits: *limits,
-            locator: OnceLock::new(),
+            whole: OnceLock::new(),
+            grouped: OnceLock::new(),
         })
     }
 
-    /// Finds where the pattern matches; built when it is first asked for.
-    pub(crate) fn locator(&self) -> Option<&Locator> {
-        let locator = self.locator.get_or_init(|| Locator::compile(&self.text, &self.limits));
-        locator.as_ref()
+    /// Finds where the pattern matches, with its groups if they are wanted; built when it is first asked for.
+    pub(crate) fn locator(&self, with_groups: bool) -> Option<&Locator> {
+        let locator = if with_groups { &self.grouped } else { &self.whole };
+        let build = || Locator::compile(&self.text, &self.limits, with_groups);
+        locator.get_or_init(build).as_ref()
     }
 }
 

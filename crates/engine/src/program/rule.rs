@@ -52,12 +52,23 @@ pub(crate) struct Member {
     pub(crate) operator: Arc<[u8]>,
     pub(crate) transformations: Box<[Transformation]>,
     pub(crate) multi_match: bool,
-    pub(crate) capture: bool,
+    pub(crate) capture: Capture,
     /// What it does for each value that matches, in order.
     pub(crate) actions: Box<[Action]>,
     pub(crate) severity: Option<Severity>,
     pub(crate) msg: Option<Template>,
     pub(crate) log_data: Option<Template>,
+}
+
+/// What is stored of a match.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Capture {
+    #[default]
+    Nothing,
+    /// `TX:0`.
+    Whole,
+    /// `TX:0` to `TX:9`.
+    Groups,
 }
 
 /// One element of a variable list.
@@ -102,13 +113,6 @@ pub(crate) enum Disruptive {
     Drop,
     Redirect(Template),
     Allow(AllowScope),
-}
-
-impl Member {
-    /// Whether what its operator finds is stored.
-    pub(crate) fn captures(&self) -> bool {
-        self.capture && !self.negated
-    }
 }
 
 impl Rule {

@@ -1,123 +1,104 @@
-//! `Scratch`: the match caches of one thread, under one budget, and the work that they did. No IO.
-
-use regex_automata::hybrid::dfa::Cache;
+//! `Scratch`: the match caches of one thread, under one budget. No IO.
 
 use super::patterns::{Compiled, PatternId, Patterns};
-use crate::pattern::LocatorCache;
-use std::ops::Range;
+use crate::pattern::{Cache, Search};
 
-/// How many bytes the caches of one thread may have, all together. The Core Rule Set's take two mebibytes with ordinary requests, and ten
-/// when somebody wants them to.
+/// How many bytes the caches of one thread may have, all together: half of it what earlier phases left, half of it what one phase uses. The
+/// Core Rule Set's take one mebibyte with ordinary requests, and all of it when somebody wants them to.
 const MAX_BYTES: usize = 10 << 20;
 
 /// A cache for each pattern, created when it is needed, and released when others were used more recently and need its room.
+///
+/// What is released, and what earlier phases have left, changes no charge: within a phase the first use of each state is charged, and none of
+/// those that it uses is released. A phase that uses too many goes on as if another one began.
 #[derive(Debug, Default)]
 pub(crate) struct Scratch {
-    caches: Vec<Option<Caches>>,
-    /// Of all caches but the one that was used last, whose size isn't known yet.
+    caches: Vec<Option<Used>>,
+    /// The memory of all caches.
     bytes: usize,
-    last: Option<usize>,
-    /// Counts uses.
-    clock: u64,
+    /// Counts phases.
+    turn: u64,
+    /// The bytes of states that this phase has used.
+    used: usize,
+    /// Work that wasn't charged yet.
+    work: u64,
 }
 
-/// The caches of one pattern.
-#[derive(Debug)]
-pub(crate) struct Caches {
-    forward: Cache,
-    locator: Option<LocatorCache>,
-    /// When they were used last.
-    used: u64,
+/// A cache, and the phase in which it was used last.
+#[derive(Debug, Default)]
+struct Used {
+    cache: Cache,
+    turn: u64,
 }
-
-/// One more byte of match cache costs as much as so many bytes of text: the lazy DFA computes each state from the pattern.
-const GROWTH_COST: u64 = 4;
 
 impl Scratch {
-    /// The caches of a pattern.
-    pub(crate) fn caches<'a>(
-        &'a mut self,
+    /// Another phase begins.
+    pub(crate) fn begin(&mut self) {
+        self.turn += 1;
+        self.used = 0;
+        while self.bytes > MAX_BYTES / 2 && self.release() {}
+    }
+
+    /// Whether a pattern matches a value, with the work that this is; without an answer if it would be more than `budget`.
+    pub(crate) fn search(
+        &mut self,
         patterns: &Patterns,
         id: PatternId,
         compiled: &Compiled,
-    ) -> Option<&'a mut Caches> {
+        value: &[u8],
+        budget: u64,
+    ) -> Search {
+        const NOTHING: Search = Search {
+            matches: false,
+            work: 0,
+        };
+        if self.used > MAX_BYTES / 2 {
+            self.begin();
+        }
         if self.caches.len() < patterns.len() {
             self.caches.resize_with(patterns.len(), || None);
         }
-        let at = id.index();
-        if self.last != Some(at) {
-            self.bytes += self.memory_of(self.last);
-            self.bytes = self.bytes.saturating_sub(self.memory_of(Some(at)));
-            self.last = Some(at);
-            while self.bytes > MAX_BYTES && self.release(at) {}
-        }
-        self.clock += 1;
-        let caches = self.caches.get_mut(at)?.get_or_insert_with(|| Caches::new(compiled));
-        caches.used = self.clock;
-        Some(caches)
+        let Some(slot) = self.caches.get_mut(id.index()) else {
+            return NOTHING;
+        };
+        let Used { cache, turn } = slot.get_or_insert_default();
+        *turn = self.turn;
+        let dfa = compiled.pattern.dfa();
+        let memory = cache.memory_usage();
+        cache.begin(dfa, self.turn);
+        let used = cache.used();
+        let search = dfa.search(cache, value, budget);
+        self.used += cache.used().saturating_sub(used);
+        self.bytes = (self.bytes + cache.memory_usage()).saturating_sub(memory);
+        search
     }
 
-    /// Releases the caches that weren't used for the longest time, but for those at a place. Whether there were any.
-    fn release(&mut self, kept: usize) -> bool {
+    /// Notes work that nobody can charge where it is done.
+    pub(crate) fn note(&mut self, work: u64) {
+        self.work = self.work.saturating_add(work);
+    }
+
+    /// The work that was noted since this was asked last.
+    pub(crate) fn take_work(&mut self) -> u64 {
+        std::mem::take(&mut self.work)
+    }
+
+    /// Releases the cache that wasn't used for the longest time. Whether there was any.
+    fn release(&mut self) -> bool {
         let caches = self.caches.iter().enumerate();
-        let others = caches.filter_map(|(at, caches)| Some((at, caches.as_ref()?.used)));
-        let oldest = others.filter(|(at, _)| *at != kept).min_by_key(|(_, used)| *used);
-        let Some((at, _)) = oldest else { return false };
-        self.bytes = self.bytes.saturating_sub(self.memory_of(Some(at)));
-        if let Some(slot) = self.caches.get_mut(at) {
-            *slot = None;
-        }
+        let used = caches.filter_map(|(at, used)| Some((at, used.as_ref()?.turn)));
+        let Some((at, _)) = used.min_by_key(|(_, turn)| *turn) else {
+            return false;
+        };
+        let released = self.caches.get_mut(at).and_then(Option::take);
+        let memory = released.map_or(0, |used| used.cache.memory_usage());
+        self.bytes = self.bytes.saturating_sub(memory);
         true
-    }
-
-    fn memory_of(&self, at: Option<usize>) -> usize {
-        let caches = at.and_then(|at| self.caches.get(at)?.as_ref());
-        caches.map_or(0, Caches::memory_usage)
     }
 
     /// The memory of all caches, in bytes.
     pub(crate) fn memory_usage(&self) -> usize {
-        self.caches.iter().flatten().map(Caches::memory_usage).sum()
-    }
-}
-
-impl Caches {
-    pub(crate) fn new(compiled: &Compiled) -> Self {
-        Self {
-            forward: compiled.pattern.create_cache(),
-            locator: None,
-            used: 0,
-        }
-    }
-
-    fn memory_usage(&self) -> usize {
-        self.forward.memory_usage() + self.locator.as_ref().map_or(0, LocatorCache::memory_usage)
-    }
-
-    /// Whether the pattern matches, and what this cost.
-    pub(crate) fn is_match(&mut self, compiled: &Compiled, value: &[u8]) -> (bool, u64) {
-        let before = (self.forward.memory_usage(), self.forward.clear_count());
-        let matches = compiled.pattern.is_match(&mut self.forward, value);
-        let grown = self.forward.memory_usage().saturating_sub(before.0) as u64;
-        let cleared = self.forward.clear_count().saturating_sub(before.1) as u64;
-        // Each time that it was cleared it had been full.
-        let built = grown.saturating_add(cleared.saturating_mul(compiled.pattern.cache_capacity() as u64));
-        (
-            matches,
-            (value.len() as u64).saturating_add(built.saturating_mul(GROWTH_COST)),
-        )
-    }
-
-    /// The bounds of the match and its groups from `from` on.
-    pub(crate) fn captures(
-        &mut self,
-        compiled: &Compiled,
-        value: &[u8],
-        from: usize,
-    ) -> Option<Vec<Option<Range<usize>>>> {
-        let locator = compiled.locator()?;
-        let cache = self.locator.get_or_insert_with(|| locator.create_cache());
-        locator.captures(&compiled.pattern, (&mut self.forward, cache), value, from)
+        self.bytes
     }
 }
 
@@ -127,7 +108,7 @@ mod tests {
     use crate::pattern::Limits;
 
     #[test]
-    fn caches_stay_within_their_budget() {
+    fn caches_stay_within_their_budget_and_change_no_charge() {
         let mut patterns = Patterns::default();
         // Each remembers the last thirteen letters of this text, so that nearly each byte leads to a state of its own.
         let mut state = 1_u64;
@@ -136,7 +117,7 @@ mod tests {
             b"ab"[(state >> 63) as usize]
         };
         let text: Vec<u8> = (0..16_000).map(|_| next()).collect();
-        let ids: Vec<_> = (0..100)
+        let ids: Vec<_> = (0..200)
             .map(|number| {
                 let pattern = format!("a[ab]{{12}}z{number}");
                 patterns.intern(pattern.as_bytes(), &Limits::default(), None).unwrap()
@@ -144,16 +125,28 @@ mod tests {
             .collect();
         let mut scratch = Scratch::default();
         let mut largest = 0;
-        for _ in 0..2 {
-            for id in &ids {
-                let compiled = patterns.get(*id).unwrap();
-                let caches = scratch.caches(&patterns, *id, compiled).unwrap();
-                assert!(!caches.is_match(compiled, &text).0);
+        let mut phase = |scratch: &mut Scratch, ids: &[PatternId], text: &[u8]| -> Vec<u64> {
+            scratch.begin();
+            let work = ids.iter().map(|id| {
+                let search = scratch.search(&patterns, *id, patterns.get(*id).unwrap(), text, u64::MAX);
+                assert!(!search.matches);
                 largest = largest.max(scratch.memory_usage());
-            }
-        }
-        let one = patterns.get(ids[0]).unwrap().pattern.cache_capacity();
-        assert!(largest <= MAX_BYTES + 2 * one, "{largest}");
+                search.work
+            });
+            work.collect()
+        };
+        let all = phase(&mut scratch, &ids, &text);
+        assert_eq!(phase(&mut scratch, &ids, &text), all, "after itself");
+        phase(&mut scratch, &ids, &text[3_000..]);
+        assert_eq!(phase(&mut scratch, &ids, &text), all, "after another text");
+        phase(&mut scratch, &ids[..7], &text[..90]);
+        assert_eq!(phase(&mut scratch, &ids, &text), all, "after a short one");
+        assert_eq!(scratch.memory_usage(), {
+            let caches = scratch.caches.iter().flatten();
+            caches.map(|used| used.cache.memory_usage()).sum::<usize>()
+        });
+        // Lists are longer than what is in them, at most twice.
+        assert!(largest <= 2 * MAX_BYTES, "{largest}");
         assert!(largest > MAX_BYTES / 2, "the test fills the budget: {largest}");
     }
 }

@@ -13,7 +13,7 @@ use crate::collection::Bytes;
 use crate::interruption::{Cause, Disruption, Interruption};
 use crate::pattern::MAX_GROUPS;
 use crate::plan::FilterId;
-use crate::program::{Disruptive, Member, Program, Rule};
+use crate::program::{Capture, Disruptive, Member, Program, Rule};
 use crate::variables::Value;
 
 /// Where a phase goes on after a rule.
@@ -121,7 +121,7 @@ impl State {
         if verdict.matches == member.negated {
             return false;
         }
-        if member.capture && verdict.matches && !verdict.captures.is_empty() {
+        if member.capture != Capture::Nothing && verdict.matches && !verdict.captures.is_empty() {
             self.capture(verdict.captures);
         }
         let name = Bytes::from(value.name());

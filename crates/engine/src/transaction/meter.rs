@@ -37,6 +37,11 @@ impl Meter {
         self.exceeded || self.spent > self.limit
     }
 
+    /// How much more work may be done.
+    pub(crate) fn left(&self) -> u64 {
+        self.limit.saturating_sub(self.spent)
+    }
+
     /// The work so far.
     pub(crate) fn spent(&self) -> u64 {
         self.spent

@@ -45,7 +45,7 @@ impl State {
 
     /// Whether the operator matches these bytes; if so, everything that follows from it.
     fn candidate(&mut self, rule: &Rule, member: &Member, value: &Value, bytes: &Bytes, scratch: &mut Scratch) -> bool {
-        let verdict = self.test(&member.test, bytes, member.captures(), scratch);
+        let verdict = self.test(&member.test, bytes, member.capture, scratch);
         self.conclude(rule, member, value, bytes, verdict)
     }
 }

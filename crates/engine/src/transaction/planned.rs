@@ -137,7 +137,7 @@ impl State {
             return false;
         };
         let verdict = if may_match {
-            self.test(&member.test, &bytes, member.captures(), with.scratch)
+            self.test(&member.test, &bytes, member.capture, with.scratch)
         } else {
             Verdict::default()
         };

@@ -4,6 +4,7 @@ use coraza_seclang::rules::{Macro, Part, TargetMode, Template, Variable};
 
 use super::State;
 use crate::collection::Bytes;
+use crate::pattern::Search;
 use crate::program::{Member, PatternId, Rule, Scratch, Selector, Target};
 use crate::variables::{self, Value};
 
@@ -41,6 +42,7 @@ impl State {
                 TargetMode::Values | TargetMode::Exclude => values.append(&mut selected),
             }
         }
+        self.meter.charge(scratch.take_work());
         values
     }
 
@@ -71,19 +73,25 @@ impl State {
         match (selector, &value.key) {
             (Selector::All, _) => true,
             (Selector::Key(key), Some(own)) => own.eq_ignore_ascii_case(key),
-            (Selector::Pattern(pattern), Some(own)) => self.is_match(*pattern, own, scratch).0,
+            (Selector::Pattern(pattern), Some(own)) => {
+                let search = self.search(*pattern, own, scratch);
+                scratch.note(search.work);
+                search.matches
+            }
             (_, None) => false,
         }
     }
 
-    /// Whether a pattern matches, and what this cost.
-    pub(super) fn is_match(&self, pattern: PatternId, value: &[u8], scratch: &mut Scratch) -> (bool, u64) {
+    /// Whether a pattern matches, as far as there is work left to find out.
+    pub(super) fn search(&self, pattern: PatternId, value: &[u8], scratch: &mut Scratch) -> Search {
         let patterns = self.program.patterns();
-        let Some(compiled) = patterns.get(pattern) else {
-            return (false, 0);
-        };
-        let caches = scratch.caches(patterns, pattern, compiled);
-        caches.map_or((false, 0), |caches| caches.is_match(compiled, value))
+        match patterns.get(pattern) {
+            Some(compiled) => scratch.search(patterns, pattern, compiled, value, self.meter.left()),
+            None => Search {
+                matches: false,
+                work: 0,
+            },
+        }
     }
 
     /// The value of a variable that holds one; empty if nothing has set it.

@@ -8,8 +8,8 @@ use coraza_seclang::rules::{Template, Variable};
 use super::State;
 use crate::detect::{sqli, xss};
 use crate::operators::number;
-use crate::pattern::{Limits, MAX_GROUPS};
-use crate::program::{Caches, Compiled, PatternId, Scratch, Test};
+use crate::pattern::{Limits, Locator, LocatorCache, MAX_GROUPS};
+use crate::program::{Capture, Compiled, PatternId, Scratch, Test};
 
 /// What an operator says about a value: whether it matches, and what `capture` then stores.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -30,6 +30,9 @@ const DYNAMIC_LIMITS: Limits = Limits {
     cache_bytes: 1 << 20,
 };
 
+/// A match whose place isn't known: what it captures is nothing, but no longer what an earlier one has.
+const NOWHERE: [Option<Vec<u8>>; 1] = [None];
+
 /// Tokenizing a value costs as much as looking at each of its bytes so many times.
 const DETECTION_COST: u64 = 8;
 
@@ -44,8 +47,12 @@ impl From<bool> for Verdict {
 
 impl State {
     /// Runs an operator.
-    pub(super) fn test(&mut self, test: &Test, value: &[u8], capture: bool, scratch: &mut Scratch) -> Verdict {
-        self.meter.charge(value.len() as u64);
+    pub(super) fn test(&mut self, test: &Test, value: &[u8], capture: Capture, scratch: &mut Scratch) -> Verdict {
+        let passes = match test {
+            Test::Words(words) => words.passes(),
+            _ => 1,
+        };
+        self.meter.charge((passes * value.len()) as u64);
         match test {
             Test::Always => true.into(),
             Test::Never => false.into(),
@@ -58,8 +65,10 @@ impl State {
                 let argument = number::parse(&self.expand(argument));
                 compare(&number::parse(value), &argument).into()
             }
-            Test::Words(words) if capture => {
-                let captures: Vec<_> = words.captures(value).map(|word| Some(word.to_vec())).collect();
+            Test::Words(words) if capture != Capture::Nothing => {
+                let most = if capture == Capture::Groups { MAX_GROUPS } else { 1 };
+                let captures = words.captures(value).take(most);
+                let captures: Vec<_> = captures.map(|word| Some(word.to_vec())).collect();
                 Verdict {
                     matches: !captures.is_empty(),
                     captures,
@@ -85,7 +94,7 @@ impl State {
                 let matches = xss::detect(value);
                 Verdict {
                     matches,
-                    captures: if matches && capture {
+                    captures: if matches && capture != Capture::Nothing {
                         vec![Some(value.to_vec())]
                     } else {
                         Vec::new()
@@ -96,31 +105,28 @@ impl State {
         }
     }
 
-    fn rx(&mut self, id: PatternId, value: &[u8], capture: bool, global: bool, scratch: &mut Scratch) -> Verdict {
+    fn rx(&mut self, id: PatternId, value: &[u8], capture: Capture, global: bool, scratch: &mut Scratch) -> Verdict {
         // Without work left, patterns no longer match: what is left of the rules must end soon.
         if self.meter.is_exceeded() {
             return false.into();
         }
         self.meter.started += 1;
-        let (matches, cost) = self.is_match(id, value, scratch);
-        self.meter.charge(cost);
-        if !matches || !capture {
-            return matches.into();
+        let search = self.search(id, value, scratch);
+        self.meter.charge(search.work);
+        if !search.matches {
+            return false.into();
         }
         let program = Arc::clone(&self.program);
-        let captures = program.patterns().get(id).and_then(|compiled| {
-            let caches = scratch.caches(program.patterns(), id, compiled)?;
-            Some(self.captures(compiled, caches, value, global))
-        });
+        let compiled = program.patterns().get(id);
         Verdict {
-            matches,
-            captures: captures.unwrap_or_default(),
+            matches: true,
+            captures: compiled.map_or_else(Vec::new, |compiled| self.captures(compiled, value, capture, global)),
         }
     }
 
     /// Whether a path is as its template says; if so, its parts are arguments.
     fn rest_path(&mut self, id: PatternId, names: &[Box<[u8]>], value: &[u8], scratch: &mut Scratch) -> Verdict {
-        let mut verdict = self.rx(id, value, true, false, scratch);
+        let mut verdict = self.rx(id, value, Capture::Groups, false, scratch);
         let groups = verdict.captures.drain(..).skip(1);
         for (name, group) in names.iter().zip(groups) {
             if let Some(group) = group {
@@ -131,41 +137,50 @@ impl State {
     }
 
     /// What the groups of the first match hold; for `rxGlobal` those of all matches, as long as there is room.
-    fn captures(
-        &mut self,
-        compiled: &Compiled,
-        caches: &mut Caches,
-        value: &[u8],
-        global: bool,
-    ) -> Vec<Option<Vec<u8>>> {
+    fn captures(&mut self, compiled: &Compiled, value: &[u8], capture: Capture, global: bool) -> Vec<Option<Vec<u8>>> {
         let mut captures = Vec::new();
-        for groups in self.matches(compiled, caches, value) {
-            let bytes = |group: Range<usize>| value.get(group).unwrap_or_default().to_vec();
-            captures.extend(groups.into_iter().map(|group| group.map(bytes)));
-            if !global || captures.len() >= MAX_GROUPS {
-                break;
-            }
-        }
-        captures.truncate(MAX_GROUPS);
-        captures
-    }
-
-    /// The matches from left to right, at most as many as can be captured.
-    fn matches(&mut self, compiled: &Compiled, caches: &mut Caches, value: &[u8]) -> Vec<Vec<Option<Range<usize>>>> {
-        let mut matches = Vec::new();
+        let with_groups = match capture {
+            Capture::Nothing => return captures,
+            Capture::Whole => false,
+            Capture::Groups => true,
+        };
+        let Some(locator) = compiled.locator(with_groups) else {
+            return NOWHERE.to_vec();
+        };
+        let mut cache = locator.create_cache();
         let mut from = 0;
-        while matches.len() < MAX_GROUPS && from <= value.len() {
-            // Forward to the end, back to the start, and inside for the groups.
-            self.meter.charge(3 * (value.len() - from) as u64);
-            let Some(groups) = caches.captures(compiled, value, from) else {
+        while captures.len() < MAX_GROUPS && from <= value.len() && !self.meter.is_exceeded() {
+            let Some(groups) = self.locate(locator, &mut cache, value, from) else {
                 break;
             };
             let whole = groups.first().cloned().flatten().unwrap_or(from..from);
             // An empty match must not be found again.
             from = whole.end.max(whole.start + 1);
-            matches.push(groups);
+            let bytes = |group: Range<usize>| value.get(group).unwrap_or_default().to_vec();
+            captures.extend(groups.into_iter().map(|group| group.map(bytes)));
+            if !global || !with_groups {
+                break;
+            }
         }
-        matches
+        if captures.is_empty() {
+            return NOWHERE.to_vec();
+        }
+        captures.truncate(MAX_GROUPS);
+        captures
+    }
+
+    /// Where a pattern matches from a place on, for what it costs.
+    fn locate(
+        &mut self,
+        locator: &Locator,
+        cache: &mut LocatorCache,
+        value: &[u8],
+        from: usize,
+    ) -> Option<Vec<Option<Range<usize>>>> {
+        let before = cache.work();
+        let found = locator.captures(cache, value, from);
+        self.meter.charge(cache.work() - before);
+        found
     }
 
     /// Whether some match of the pattern is a real number of its kind.
@@ -174,16 +189,18 @@ impl State {
         let Some(compiled) = program.patterns().get(id) else {
             return false.into();
         };
-        let Some(caches) = scratch.caches(program.patterns(), id, compiled) else {
+        let search = self.search(id, value, scratch);
+        self.meter.charge(search.work);
+        let Some(locator) = compiled.locator(false).filter(|_| search.matches) else {
             return false.into();
         };
+        let mut cache = locator.create_cache();
         let mut from = 0;
         while from <= value.len() && !self.meter.is_exceeded() {
-            let Some(groups) = caches.captures(compiled, value, from) else {
+            let Some(groups) = self.locate(locator, &mut cache, value, from) else {
                 break;
             };
             let whole = groups.first().cloned().flatten().unwrap_or(from..from);
-            self.meter.charge((whole.end - from) as u64 + 1);
             let candidate = value.get(whole.clone()).unwrap_or_default();
             if is_real(candidate) {
                 return Verdict {
@@ -197,7 +214,7 @@ impl State {
     }
 
     /// A pattern that is made of values of the transaction.
-    fn dynamic_rx(&mut self, template: &Template, value: &[u8], capture: bool) -> Verdict {
+    fn dynamic_rx(&mut self, template: &Template, value: &[u8], capture: Capture) -> Verdict {
         let text = self.expand(template);
         let known = self.dynamic_patterns.iter().find(|(known, _)| *known == text);
         let compiled = match known {
@@ -217,14 +234,17 @@ impl State {
         let Some(compiled) = compiled.filter(|_| !self.meter.is_exceeded()) else {
             return false.into();
         };
-        let mut caches = Caches::new(&compiled);
-        let (matches, cost) = caches.is_match(&compiled, value);
-        self.meter.charge(cost);
-        let captures = if matches && capture {
-            self.captures(&compiled, &mut caches, value, false)
-        } else {
-            Vec::new()
-        };
-        Verdict { matches, captures }
+        let dfa = compiled.pattern.dfa();
+        let mut cache = compiled.pattern.create_cache();
+        cache.begin_anew(dfa);
+        let search = dfa.search(&mut cache, value, self.meter.left());
+        self.meter.charge(search.work);
+        if !search.matches {
+            return false.into();
+        }
+        Verdict {
+            matches: true,
+            captures: self.captures(&compiled, value, capture, false),
+        }
     }
 }

@@ -23,7 +23,7 @@ pub(super) fn loaded<H: Host>(
     vm.metrics.set(vm.host, names.contract("plugin_rule_count", &[]), count);
     set_overrides(vm, site, before, now);
     let took = vm.host.now().saturating_sub(origin.started) / MILLISECOND;
-    let longest = origin.longest / MILLISECOND;
+    let (longest, stage) = origin.longest;
     let uuid = now.revision.as_ref().map_or("", |revision| &revision.uuid);
     let (engine, namespace) = site.names_in_logs();
     event(
@@ -39,7 +39,8 @@ pub(super) fn loaded<H: Host>(
             ("revision", uuid),
             ("rule_count", &rules.to_string()),
             ("milliseconds", &took.to_string()),
-            ("longest_step_milliseconds", &longest.to_string()),
+            ("longest_step", stage),
+            ("longest_step_milliseconds", &(longest / MILLISECOND).to_string()),
         ],
     );
 }

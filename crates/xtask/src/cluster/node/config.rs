@@ -97,6 +97,8 @@ pub(super) fn kubelet(kubelet: &Kubelet<'_>) -> Value {
         "evictionHard": {
             "memory.available": "100Mi", "nodefs.available": "1%", "imagefs.available": "1%", "nodefs.inodesFree": "1%",
         },
+        // What Secrets hold that are filled later is mounted within seconds, not within a minute and a half.
+        "syncFrequency": "5s",
         // A node that is gone is noticed within seconds.
         "nodeStatusUpdateFrequency": "2s",
         "nodeLeaseDurationSeconds": 8,
