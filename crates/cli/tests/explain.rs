@@ -67,3 +67,37 @@ fn exit_codes_say_what_was_asked() {
         assert_eq!(run.code, code, "{arguments:?}: {}{}", run.out, run.err);
     }
 }
+
+#[test]
+fn one_of_several_rulesets_is_chosen_by_name() {
+    for (arguments, code, message) in [
+        (&["--ruleset", "a/one"][..], 1, ""),
+        (&["--ruleset", "b/one"], 0, ""),
+        (
+            &["--ruleset", "one"],
+            2,
+            "there are several RuleSets: choose one of a/one, b/one with --ruleset",
+        ),
+        (
+            &["--ruleset", "absent"],
+            2,
+            "there is no RuleSet absent, but a/one, b/one",
+        ),
+        (&[], 2, "RuleSet b/other names RuleSource absent, which is not here"),
+        (&["-f", "rules.conf", "--ruleset", "a/one"], 1, ""),
+        (&["-f", "tests"], 2, "which is not here"),
+    ] {
+        let command = [&["-f", "two.yaml", "--exit-code", "/"], arguments].concat();
+        let run = explain(&command);
+        assert_eq!(run.code, code, "{arguments:?}: {}{}", run.out, run.err);
+        assert!(run.err.contains(message), "{arguments:?}: {}", run.err);
+    }
+    let none = explain(&["-f", "tests", "/"]);
+    assert_eq!(
+        (none.code, none.err.as_str()),
+        (
+            2,
+            "Error: the files have no rules, nor a RuleSet with its RuleSources\n"
+        )
+    );
+}
