@@ -17,7 +17,7 @@ pub(crate) async fn dockerfiles() -> Result<()> {
 /// `deny.toml`: licences, crates that nobody may bring in, and where crates come from. Not advisories: their database isn't on a package registry.
 pub(crate) async fn dependencies() -> Result<()> {
     Program::new(tools::cargo::deny().await?)
-        .args(["--locked", "--offline", "check", "licenses", "bans", "sources"])
+        .args(["--locked", "check", "licenses", "bans", "sources"])
         .dir(workspace::root())
         .run()
         .await
