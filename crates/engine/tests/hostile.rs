@@ -3,6 +3,7 @@
 
 #![allow(
     dead_code,
+    clippy::print_stdout,
     clippy::unwrap_used,
     clippy::indexing_slicing,
     reason = "a test, in its helpers too"
@@ -20,7 +21,9 @@ use coraza_engine::seclang::rules::Rules;
 use coraza_engine::seclang::{lower, parse};
 use coraza_engine::transaction::{Connection, Identity, Interrupted, Report, RequestLine, Transaction, states};
 use coraza_engine::{Cause, Evaluation, Options, Program};
+use coraza_ftw::judge;
 use suites::ftw::rules::{self, Setup, Sources};
+use suites::ftw::{folder, recorded};
 
 /// How much more work twice the length may be: twice, and some for what doesn't happen in short values.
 const MAX_GROWTH: f64 = 2.3;
@@ -133,6 +136,29 @@ fn the_same_request_is_the_same_work_whoever_came_before() {
             }
         }
     }
+}
+
+/// The part of the limit that a request which isn't made to be expensive may take.
+const MAX_SHARE: f64 = 0.2;
+
+#[test]
+fn requests_of_the_suites_come_nowhere_near_the_limit() {
+    let module = suites::core_rule_set().unwrap();
+    let program = rules::load(&module.join("rules"), &Setup::detection()).unwrap();
+    let mut cases = folder::read_folder(&module.join("tests")).unwrap();
+    match suites::shared("corpus") {
+        Ok(corpus) => {
+            for name in ["attacks.jsonl", "benign.jsonl", "reference-fp.jsonl"] {
+                cases.extend(recorded(&corpus.join(name)).unwrap());
+            }
+        }
+        Err(absent) => println!("SKIPPED: recorded traffic: {absent}"),
+    }
+    let stages = cases.iter().flat_map(|case| &case.stages);
+    let work = stages.map(|stage| judge::run(&program, stage.port, &stage.request, &stage.response).work);
+    let largest = work.max().unwrap() as f64 / Options::default().work_limit as f64;
+    println!("the largest takes {:.2} % of the limit", 100.0 * largest);
+    assert!(largest > 0.0 && largest <= MAX_SHARE, "{largest}");
 }
 
 fn limited(action: &str) -> Arc<Program> {

@@ -10,7 +10,7 @@ pub struct Limits {
     pub nesting: u32,
     /// The automaton in bytes. The largest of the Core Rule Set takes 234 KiB.
     pub automaton_bytes: usize,
-    /// The least match cache that a pattern may need, in bytes. The largest of the Core Rule Set needs 52 KiB.
+    /// The least match cache that a pattern may need, in bytes. The largest of the Core Rule Set, of 6,266 states, needs some 50 KiB.
     pub cache_bytes: usize,
 }
 

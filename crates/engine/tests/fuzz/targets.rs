@@ -81,7 +81,7 @@ const LIMITS: Limits = Limits {
 };
 
 /// How much work a transaction may be: its limit, and what a rule may add to it that has begun before.
-const MAX_WORK: u64 = 300_000_000 + 64_000_000;
+const MAX_WORK: u64 = 250_000_000 + 64_000_000;
 
 /// Rules from text; if they are rules, a request runs through them.
 fn program(input: &[u8]) {
