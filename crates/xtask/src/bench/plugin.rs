@@ -20,6 +20,7 @@ use serde::Deserialize;
 use self::load::{Request, Wrk};
 use self::rules::Rules;
 use super::figure::{Figure, Target};
+use super::fleet::Profile;
 use super::http::{get, until};
 use super::usage::mebibytes;
 use crate::cluster::port;
@@ -49,6 +50,9 @@ pub(super) struct Args {
     /// Edits, one after another
     #[arg(long, default_value_t = EDITS)]
     edits: usize,
+    /// Edits with programs built as for tests: to see that it works, not how fast
+    #[arg(long)]
+    dev: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -68,6 +72,7 @@ impl Default for Args {
             parts: Vec::new(),
             soak: false,
             edits: EDITS,
+            dev: false,
         }
     }
 }
@@ -120,7 +125,8 @@ pub(super) async fn measure(args: &Args) -> Result<()> {
         memory::measure(&tools, &wrk, upstream, dir, args.soak).await?;
     }
     if wants(Part::Edit) {
-        edit::measure(&tools, upstream, dir, args.edits).await?;
+        let profile = if args.dev { Profile::Dev } else { Profile::Release };
+        edit::measure(&tools, upstream, dir, profile, args.edits).await?;
     }
     Ok(())
 }

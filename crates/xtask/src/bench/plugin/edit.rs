@@ -27,8 +27,8 @@ const STATUS: u16 = 418;
 /// An edit takes less than a second, or something is wrong.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-pub(super) async fn measure(tools: &Tools, upstream: u16, dir: &Path, edits: usize) -> Result<()> {
-    let mut fleet = Fleet::start(Mesh::Nothing, Profile::Release).await?;
+pub(super) async fn measure(tools: &Tools, upstream: u16, dir: &Path, profile: Profile, edits: usize) -> Result<()> {
+    let mut fleet = Fleet::start(Mesh::Nothing, profile).await?;
     fleet.add_cache().await?;
     fleet.add_cache().await?;
     let namespace = json!({ "kind": "Namespace", "apiVersion": "v1", "metadata": { "name": NAMESPACE } });

@@ -18,6 +18,9 @@ use tokio::task::JoinSet;
 use crate::program::Program;
 use crate::tools::debian::Peers;
 
+/// How many seconds a request may take on the busiest machine.
+const PATIENCE: u64 = 60;
+
 /// A request, as the engine's example `bench` writes it.
 #[derive(Deserialize)]
 pub(super) struct Request {
@@ -92,7 +95,7 @@ impl Wrk {
         }
     }
 
-    /// Sends a request again and again, on so many connections, for so long.
+    /// Sends a request again and again, on so many connections, for so long; longer where nothing is answered by then.
     pub(super) async fn run(
         &self,
         port: u16,
@@ -103,15 +106,29 @@ impl Wrk {
     ) -> Result<Run> {
         let script = self.dir.join("request.lua");
         std::fs::write(&script, request.script()?)?;
-        let program = Program::new("taskset")
-            .args(["-c", &self.core.to_string()])
-            .arg(&self.program)
-            .env("LD_LIBRARY_PATH", &self.libraries)
-            .args(["-t1", &format!("-c{connections}"), &format!("-d{seconds}s"), "-s"])
-            .arg(&script)
-            .arg(format!("http://127.0.0.1:{port}{}", request.uri));
-        let report = program.stdout().await?;
-        run(&report, blocked).with_context(|| format!("wrk reported of {}:\n{report}", request.scenario))
+        let url = format!("http://127.0.0.1:{port}{}", request.uri);
+        let mut seconds = seconds;
+        loop {
+            let program = Program::new("taskset")
+                .args(["-c", &self.core.to_string()])
+                .arg(&self.program)
+                .env("LD_LIBRARY_PATH", &self.libraries)
+                .args(["-t1", &format!("-c{connections}"), &format!("-d{seconds}s"), "-s"])
+                .arg(&script)
+                .arg(&url);
+            let report = program.stdout().await?;
+            let run = run(&report, blocked);
+            let run = run.with_context(|| format!("wrk reported of {}:\n{report}", request.scenario))?;
+            if run.requests > 0 {
+                return Ok(run);
+            }
+            seconds *= 2;
+            ensure!(
+                seconds < PATIENCE,
+                "no {} was answered in {seconds} seconds",
+                request.scenario
+            );
+        }
     }
 }
 
@@ -124,7 +141,6 @@ fn run(report: &str, blocked: bool) -> Result<Run> {
         bail!("{} figures", numbers.len());
     };
     ensure!(broken == 0, "{broken} requests had no answer");
-    ensure!(requests > 0, "no request was answered");
     let expected = if blocked { requests } else { 0 };
     ensure!(
         refused == expected,
@@ -215,13 +231,7 @@ mod tests {
         assert_eq!(run(report, false).unwrap(), expected);
         assert!(run(report, true).is_err(), "an attack got through");
         assert!(run("figures 100 2000000 10 20 30 100 0", true).is_ok());
-        for wrong in [
-            "",
-            "figures 1",
-            "figures 100 1 1 1 1 1 0",
-            "figures 100 1 1 1 1 0 1",
-            "figures 0 1 1 1 1 0 0",
-        ] {
+        for wrong in ["", "figures 1", "figures 100 1 1 1 1 1 0", "figures 100 1 1 1 1 0 1"] {
             assert!(run(wrong, false).is_err(), "{wrong}");
         }
     }

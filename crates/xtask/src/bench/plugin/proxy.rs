@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::rules::INSTANCE;
 use crate::bench::http::{ask, get, until};
-use crate::bench::usage::resident_mebibytes;
+use crate::bench::usage::{cpu_seconds, resident_mebibytes};
 use crate::cluster::port;
 use crate::program::{Program, Running};
 
@@ -120,6 +120,10 @@ impl Proxy {
     /// MiB of the VM that reported last.
     pub(super) async fn vm_mebibytes(&self) -> Result<f64> {
         Ok(self.stat(MEMORY).await? as f64 / f64::from(1 << 20))
+    }
+
+    pub(super) fn cpu_seconds(&self) -> Result<f64> {
+        cpu_seconds(&self.process)
     }
 
     pub(super) fn resident_mebibytes(&self) -> Result<f64> {

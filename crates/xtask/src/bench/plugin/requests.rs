@@ -49,43 +49,74 @@ pub(super) async fn measure(tools: &Tools, wrk: &Wrk, upstream: u16, dir: &Path,
     for name in SCENARIOS {
         let request = requests.iter().find(|request| request.scenario == name);
         let request = request.with_context(|| format!("the engine's example has no {name}"))?;
+        let turns = Turns {
+            wrk,
+            proxy: &proxy,
+            request,
+        };
         // Level 4 takes some harmless requests for attacks; what is measured is the same, up to where it ends.
-        let blocked = request.attack || is_blocked(wrk, &proxy, request).await?;
+        let blocked = request.attack || turns.is_blocked().await?;
         let (mut without, mut with) = (Best::default(), Best::default());
         for _ in 0..ROUNDS {
-            without.add(wrk.run(proxy.plain, request, 1, SECONDS, false).await?);
-            with.add(wrk.run(proxy.filtered, request, 1, SECONDS, blocked).await?);
-            without.add_busy(wrk.run(proxy.plain, request, BUSY, SECONDS, false).await?);
-            with.add_busy(wrk.run(proxy.filtered, request, BUSY, SECONDS, blocked).await?);
+            turns.take(&mut without, proxy.plain, false).await?;
+            turns.take(&mut with, proxy.filtered, blocked).await?;
         }
         let peer = native.get(name).copied().context("libmodsecurity didn't run")?;
-        for (at, percentile) in ["p50", "p95", "p99"].into_iter().enumerate() {
-            let times = |best: &Best| best.latency.get(at).copied().unwrap_or_default();
-            let added = times(&with) - times(&without);
-            let name = format!("plugin/pl{level}-{name}-added-{percentile}");
-            println!(
-                "{}",
-                Figure::beside(&name, added, "us", ("libmodsecurity", peer), Target::None)
-            );
-        }
-        let kept = 100.0 * with.per_second / without.per_second;
-        println!(
-            "{}",
-            Figure::alone(
-                &format!("plugin/pl{level}-{name}-throughput-kept"),
-                kept,
-                "%",
-                Target::None
-            )
-        );
+        print(&format!("plugin/pl{level}-{name}"), &without, &with, peer);
     }
     Ok(())
 }
 
-async fn is_blocked(wrk: &Wrk, proxy: &Proxy, request: &Request) -> Result<bool> {
-    match wrk.run(proxy.filtered, request, 1, SECONDS, false).await {
-        Ok(_) => Ok(false),
-        Err(_) => wrk.run(proxy.filtered, request, 1, SECONDS, true).await.map(|_| true),
+/// Who takes turns.
+struct Turns<'a> {
+    wrk: &'a Wrk,
+    proxy: &'a Proxy,
+    request: &'a Request,
+}
+
+impl Turns<'_> {
+    /// One request after another, then as many as there can be.
+    async fn take(&self, best: &mut Best, port: u16, blocked: bool) -> Result<()> {
+        best.add(self.wrk.run(port, self.request, 1, SECONDS, blocked).await?);
+        let before = self.proxy.cpu_seconds()?;
+        let busy = self.wrk.run(port, self.request, BUSY, SECONDS, blocked).await?;
+        best.add_busy(busy, self.proxy.cpu_seconds()? - before);
+        Ok(())
+    }
+
+    async fn is_blocked(&self) -> Result<bool> {
+        let run = |blocked| self.wrk.run(self.proxy.filtered, self.request, 1, SECONDS, blocked);
+        match run(false).await {
+            Ok(_) => Ok(false),
+            Err(_) => run(true).await.map(|_| true),
+        }
+    }
+}
+
+/// What is added: of wall-clock time, which says little where others use the machine, and of Envoy's own CPU time, which is what
+/// libmodsecurity's is too.
+fn print(name: &str, without: &Best, with: &Best, peer: f64) {
+    let peer = ("libmodsecurity", peer);
+    for (percentile, (with, without)) in ["p50", "p95", "p99"]
+        .iter()
+        .zip(with.latency.iter().zip(without.latency))
+    {
+        let name = format!("{name}-added-{percentile}");
+        println!("{}", Figure::beside(&name, with - without, "us", peer, Target::None));
+    }
+    let cpu = with.cpu_micros - without.cpu_micros;
+    println!(
+        "{}",
+        Figure::beside(&format!("{name}-added-cpu"), cpu, "us", peer, Target::None)
+    );
+    for (what, kept) in [
+        ("throughput-kept", with.per_second / without.per_second),
+        ("throughput-kept-by-cpu", without.cpu_micros / with.cpu_micros),
+    ] {
+        println!(
+            "{}",
+            Figure::alone(&format!("{name}-{what}"), 100.0 * kept, "%", Target::None)
+        );
     }
 }
 
@@ -93,6 +124,8 @@ async fn is_blocked(wrk: &Wrk, proxy: &Proxy, request: &Request) -> Result<bool>
 struct Best {
     latency: [f64; 3],
     per_second: f64,
+    /// Envoy's CPU time for one request, in microseconds.
+    cpu_micros: f64,
 }
 
 impl Default for Best {
@@ -100,6 +133,7 @@ impl Default for Best {
         Self {
             latency: [f64::INFINITY; 3],
             per_second: 0.0,
+            cpu_micros: f64::INFINITY,
         }
     }
 }
@@ -111,7 +145,8 @@ impl Best {
         }
     }
 
-    fn add_busy(&mut self, run: Run) {
+    fn add_busy(&mut self, run: Run, cpu_seconds: f64) {
+        self.cpu_micros = self.cpu_micros.min(cpu_seconds * 1e6 / run.requests as f64);
         self.per_second = self.per_second.max(run.per_second);
     }
 }
