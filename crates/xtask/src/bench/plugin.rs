@@ -44,6 +44,9 @@ pub(super) struct Args {
     /// Only these parts: requests, reload, memory, edit
     #[arg(value_name = "PART")]
     parts: Vec<Part>,
+    /// Of the requests only the scenarios whose names contain this
+    #[arg(long, default_value = "")]
+    only: String,
     /// 1,000 reloads and 1,000,000 requests for the figures of memory: about half an hour more
     #[arg(long)]
     soak: bool,
@@ -70,6 +73,7 @@ impl Default for Args {
     fn default() -> Self {
         Self {
             parts: Vec::new(),
+            only: String::new(),
             soak: false,
             edits: EDITS,
             dev: false,
@@ -115,7 +119,7 @@ pub(super) async fn measure(args: &Args) -> Result<()> {
     println!("{}", Figure::alone("plugin/module", size, "MiB", Target::AtMost(3.0)));
     if wants(Part::Requests) {
         for level in LEVELS {
-            requests::measure(&tools, &wrk, upstream, dir, level).await?;
+            requests::measure(&tools, &wrk, upstream, dir, (level, &args.only)).await?;
         }
     }
     if wants(Part::Reload) {

@@ -113,7 +113,8 @@ impl Wrk {
                 .args(["-c", &self.core.to_string()])
                 .arg(&self.program)
                 .env("LD_LIBRARY_PATH", &self.libraries)
-                .args(["-t1", &format!("-c{connections}"), &format!("-d{seconds}s"), "-s"])
+                .args(["-t1", &format!("-c{connections}"), &format!("-d{seconds}s")])
+                .args(["--timeout", &format!("{PATIENCE}s"), "-s"])
                 .arg(&script)
                 .arg(&url);
             let report = program.stdout().await?;

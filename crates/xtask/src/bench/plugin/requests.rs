@@ -36,9 +36,16 @@ struct Native {
 }
 
 /// What the plugin adds to each request, and what is left of the most that Envoy answers.
-pub(super) async fn measure(tools: &Tools, wrk: &Wrk, upstream: u16, dir: &Path, level: u8) -> Result<()> {
+pub(super) async fn measure(
+    tools: &Tools,
+    wrk: &Wrk,
+    upstream: u16,
+    dir: &Path,
+    (level, only): (u8, &str),
+) -> Result<()> {
     let Export { rules, requests } = export(level).await?;
-    let native = native(level).await?;
+    let scenarios: Vec<_> = SCENARIOS.into_iter().filter(|name| name.contains(only)).collect();
+    let native = native(level, &scenarios).await?;
     let server = RulesServer::start(&rules).await?;
     let caches = [server.port];
     let setup = Setup {
@@ -46,7 +53,7 @@ pub(super) async fn measure(tools: &Tools, wrk: &Wrk, upstream: u16, dir: &Path,
         ..Setup::new(tools, &caches, upstream)
     };
     let proxy = Proxy::start(dir, &setup).await?;
-    for name in SCENARIOS {
+    for name in scenarios {
         let request = requests.iter().find(|request| request.scenario == name);
         let request = request.with_context(|| format!("the engine's example has no {name}"))?;
         let turns = Turns {
@@ -152,10 +159,10 @@ impl Best {
 }
 
 /// What libmodsecurity takes for each scenario, in microseconds.
-async fn native(level: u8) -> Result<BTreeMap<String, f64>> {
+async fn native(level: u8, scenarios: &[&str]) -> Result<BTreeMap<String, f64>> {
     let peer = tools::libmodsecurity::provide().await?;
     let mut times = BTreeMap::new();
-    for scenario in SCENARIOS {
+    for scenario in scenarios {
         let program = example(level).await?.arg("--libmodsecurity").arg(&peer);
         let lines = program.args(["--rounds", "3", "--only", scenario]).stdout().await?;
         for line in lines.lines() {
