@@ -283,4 +283,87 @@ mod tests {
         let document: Document = serde_json::from_str(page).unwrap();
         assert_eq!(document.caches[0].held["shop/crs"].uuid, "0b6c");
     }
+
+    const PAGE: &str = r#"{"leading": true, "caches": []}"#;
+
+    /// An API server that answers each path with a status and a body.
+    fn played(answer: impl Fn(&str) -> (u16, String) + Clone + Send + 'static) -> Client {
+        let service = tower::service_fn(move |request: http::Request<kube::client::Body>| {
+            let (status, body) = answer(&request.uri().to_string());
+            async move {
+                let answer = http::Response::builder()
+                    .status(status)
+                    .body(kube::client::Body::from(body.into_bytes()));
+                Ok::<_, kube::Error>(answer.unwrap())
+            }
+        });
+        Client::new(service, "default")
+    }
+
+    fn refused(status: u16, message: &str) -> (u16, String) {
+        let body = serde_json::json!({"kind": "Status", "status": "Failure", "message": message, "reason": "x", "code": status});
+        (status, body.to_string())
+    }
+
+    /// Two Leases, of which one was renewed last, and what its holder's page is answered with.
+    fn cluster(page: impl Fn(&str) -> (u16, String) + Clone + Send + 'static) -> Client {
+        played(move |path| {
+            if !path.contains("/leases") {
+                return page(path);
+            }
+            let lease = |namespace: &str, holder: &str, minute: u8| {
+                serde_json::json!({
+                    "metadata": {"name": LEASE, "namespace": namespace},
+                    "spec": {"holderIdentity": holder, "renewTime": format!("2026-06-01T12:0{minute}:00.000000Z")},
+                })
+            };
+            let leases = [
+                lease("moved-away", "gone_1", 1),
+                lease("coraza-system", "leader-0_1", 2),
+            ];
+            let list = serde_json::json!({"apiVersion": "coordination.k8s.io/v1", "kind": "LeaseList", "metadata": {}, "items": leases});
+            (200, list.to_string())
+        })
+    }
+
+    #[tokio::test]
+    async fn the_page_is_the_leader_s_in_plain_or_by_tls() {
+        for scheme in ["", "https:"] {
+            let client = cluster(move |path| {
+                let wanted = format!("/api/v1/namespaces/coraza-system/pods/{scheme}leader-0:8443/proxy/debug/caches");
+                if path == wanted {
+                    (200, PAGE.to_owned())
+                } else {
+                    refused(400, "no TLS, or TLS")
+                }
+            });
+            let CachesView::Known { controller, document } = view(&client, None).await else {
+                panic!("it is known");
+            };
+            assert_eq!(
+                (controller.as_str(), document.leading),
+                ("coraza-system/leader-0", true)
+            );
+        }
+    }
+
+    #[tokio::test]
+    async fn what_is_in_the_way_is_said() {
+        let why = async |client: &Client| match view(client, None).await {
+            CachesView::Unknown { why } => why,
+            CachesView::Known { .. } => panic!("it isn't known"),
+        };
+        let no_rights = why(&cluster(|_| refused(403, "pods/proxy is forbidden"))).await;
+        assert!(
+            no_rights.contains("it takes the right to get pods/proxy in namespace coraza-system"),
+            "{no_rights}"
+        );
+        let other = why(&cluster(|_| (200, "[]".to_owned()))).await;
+        assert!(other.contains("is no /debug/caches of this version"), "{other}");
+        let no_leases = why(&played(|_| refused(403, "leases is forbidden"))).await;
+        assert!(no_leases.contains("--operator-namespace"), "{no_leases}");
+        let empty = r#"{"apiVersion": "coordination.k8s.io/v1", "kind": "LeaseList", "metadata": {}, "items": []}"#;
+        let nobody = why(&played(|_| (200, empty.to_owned()))).await;
+        assert!(nobody.contains("no controller leads"), "{nobody}");
+    }
 }

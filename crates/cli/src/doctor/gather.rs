@@ -229,6 +229,47 @@ async fn pull_secrets(client: &Client, engines: &[Engine]) -> BTreeMap<(String, 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::doctor::checks;
+    use crate::doctor::finding::Severity;
+
+    /// An API server that answers everything with this.
+    fn played(status: u16, reason: &'static str) -> Client {
+        let service = tower::service_fn(move |_: http::Request<kube::client::Body>| async move {
+            let body = serde_json::json!({"kind": "Status", "status": "Failure", "message": reason, "reason": reason, "code": status});
+            let answer = http::Response::builder()
+                .status(status)
+                .body(kube::client::Body::from(body.to_string().into_bytes()));
+            Ok::<_, kube::Error>(answer.unwrap())
+        });
+        Client::new(service, "default")
+    }
+
+    #[tokio::test]
+    async fn whoever_may_read_nothing_is_told_so_by_each_check() {
+        let facts = gather(&played(403, "forbidden"), &Scope::default()).await;
+        let operator = facts.operator.as_ref().unwrap().as_ref().unwrap();
+        assert_eq!(operator.namespace, "coraza-system", "where it usually is");
+        let checks = checks::all(&facts);
+        let findings: Vec<_> = checks.iter().flat_map(|check| &check.findings).collect();
+        assert!(findings.len() > 8, "{findings:#?}");
+        assert!(
+            findings.iter().all(|finding| finding.severity == Severity::Unchecked),
+            "{findings:#?}"
+        );
+    }
+
+    #[tokio::test]
+    async fn a_cluster_without_any_of_it_has_no_operator() {
+        let facts = gather(&played(404, "NotFound"), &Scope::default()).await;
+        assert!(matches!(facts.operator, Ok(None)) && facts.engines == Ok(Vec::new()));
+        let checks = checks::all(&facts);
+        let what: Vec<_> = checks
+            .iter()
+            .flat_map(|check| &check.findings)
+            .map(|finding| finding.what.as_str())
+            .collect();
+        assert!(what.contains(&"the operator is not installed"), "{what:#?}");
+    }
 
     #[test]
     fn a_token_tells_when_it_expires_and_nothing_that_is_no_token_does() {
