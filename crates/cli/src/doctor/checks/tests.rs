@@ -179,7 +179,7 @@ pub(crate) fn healthy() -> Facts {
             json!({"metadata": {"name": "a"}, "addressType": "IPv4", "endpoints": [endpoint]}),
         )]),
         answer: Ok(401),
-        caches: Ok((leader, document)),
+        caches: Ok(Some((leader, document))),
         certificates: vec![
             secret("controller", "coraza-controller"),
             secret("cache", "coraza-cache"),
@@ -224,6 +224,10 @@ pub(crate) fn healthy() -> Facts {
 
 fn operator(facts: &mut Facts) -> &mut Operator {
     facts.operator.as_mut().unwrap().as_mut().unwrap()
+}
+
+fn page(facts: &mut Facts) -> &mut Document {
+    &mut operator(facts).caches.as_mut().unwrap().as_mut().unwrap().1
 }
 
 fn plane(facts: &mut Facts) -> &mut ControlPlane {
@@ -634,30 +638,29 @@ fn each_fault_is_found_and_nothing_else_is() {
             operator(facts).answer = Ok(503);
         }),
         ("Caches and controller", PROBLEM, "no cache is subscribed", |facts| {
-            operator(facts).caches.as_mut().unwrap().1.caches.clear();
+            page(facts).caches.clear();
         }),
         (
             "Caches and controller",
             PROBLEM,
             "2 caches are ready, 1 subscribed",
-            |facts| drop(operator(facts).caches.as_mut().unwrap().1.caches.pop()),
+            |facts| drop(page(facts).caches.pop()),
         ),
         (
             "Caches and controller",
             WARNING,
             "no complete snapshot yet | cache-0",
-            |facts| operator(facts).caches.as_mut().unwrap().1.caches[0].complete = false,
+            |facts| page(facts).caches[0].complete = false,
         ),
         ("Caches and controller", WARNING, "does not lead any more", |facts| {
-            operator(facts).caches.as_mut().unwrap().1.leading = false;
+            page(facts).leading = false;
         }),
         (
             "Caches and controller",
             PROBLEM,
             "cache cache-0 refused the revision of RuleSet shop/crs, and serves the one before | too large",
             |facts| {
-                operator(facts).caches.as_mut().unwrap().1.caches[0].refused =
-                    [("shop/crs".to_owned(), "too large".to_owned())].into();
+                page(facts).caches[0].refused = [("shop/crs".to_owned(), "too large".to_owned())].into();
             },
         ),
         (
@@ -828,6 +831,13 @@ fn who_may_see_nothing_is_told_so_and_no_more() {
             .all(|(_, severity, said)| *severity == UNCHECKED && said.contains("--as")),
         "{found:#?}"
     );
+}
+
+#[test]
+fn a_page_that_wants_a_token_is_no_fault() {
+    let mut facts = healthy();
+    operator(&mut facts).caches = Ok(None);
+    assert_eq!(findings(&facts), []);
 }
 
 #[test]

@@ -191,21 +191,24 @@ async fn answer(client: &Client, namespace: &str, service: Option<&str>) -> Know
     Ok(status)
 }
 
-async fn page(client: &Client, namespace: &str) -> Known<(caches::Leader, caches::Document)> {
+async fn page(client: &Client, namespace: &str) -> Known<Option<(caches::Leader, caches::Document)>> {
     let read = async {
         let leader = caches::leader(client, Some(namespace)).await?;
         let document = caches::read(client, &leader).await?;
         Ok::<_, CachesError>((leader, document))
     };
-    read.await.map_err(|error| {
-        let forbidden = match &error {
-            CachesError::Lease(source) | CachesError::Page { source, .. } => unknown(source).forbidden,
-            CachesError::NoLeader | CachesError::Answer { .. } | CachesError::Guarded { .. } => false,
-        };
-        Unknown {
-            why: chain(&error),
-            forbidden,
-        }
+    let error = match read.await {
+        Ok(page) => return Ok(Some(page)),
+        Err(CachesError::Guarded { .. }) => return Ok(None),
+        Err(error) => error,
+    };
+    let forbidden = match &error {
+        CachesError::Lease(source) | CachesError::Page { source, .. } => unknown(source).forbidden,
+        CachesError::NoLeader | CachesError::Answer { .. } | CachesError::Guarded { .. } => false,
+    };
+    Err(Unknown {
+        why: chain(&error),
+        forbidden,
     })
 }
 
