@@ -164,6 +164,8 @@ fn log_file(name: &str) -> PathBuf {
 /// If it can't be made.
 pub(crate) fn folder(name: &str) -> PathBuf {
     let folder = numbered(name);
+    // A run before this one may have left files here.
+    let _ = std::fs::remove_dir_all(&folder);
     std::fs::create_dir_all(&folder).unwrap_or_else(|error| panic!("failed to create {}: {error}", folder.display()));
     folder
 }
