@@ -13,7 +13,7 @@ use coraza_seclang::{lower, parse};
 use crate::compare::{Difference, Input};
 use crate::generate::unescape;
 use crate::suites::ftw::rules::{Setup, sources};
-use crate::variant::Variants;
+use crate::variant::{Anchors, Variants};
 
 /// A difference that nobody has explained.
 pub(crate) const UNEXPLAINED: &str = "unexplained";
@@ -109,13 +109,12 @@ impl Classes {
                 "P1"
             }
             id if !missing && self.paths.contains(&id) && has(input, b"..") => "T2",
+            id if missing && self.paths.contains(&id) && has_dotted_segment(input) => "T2",
             id if self.entities.contains(&id) && has_long_entity(input) => "T1",
             id if !missing && self.words.contains(&id) => "O6",
             id if !missing && self.steps.contains(&id) && has_broken_character(input) => "R7",
             id if !missing && self.groups.contains(&id) && has(input, b"&") => "R35",
-            id if missing && self.chains.contains(&id) && self.variants.first_link_matches(id, input) == Ok(true) => {
-                "R10"
-            }
+            id if missing && self.chains.contains(&id) && self.begins(id, input) => "R10",
             _ if !missing && is(input, b"xml") => "B15",
             id if self.scores.contains(&id) => return None,
             _ => UNEXPLAINED,
@@ -127,6 +126,12 @@ impl Classes {
     /// Whether a rule would be logged as in the other engine if anchors were those of lines.
     fn differs_by_lines(&self, id: u64, missing: bool, input: &Input) -> bool {
         self.variants.with_lines(input).contains(&id) == missing
+    }
+
+    /// Whether a chain's first link matches, which is what the other engine logs: as the chain is, or with the other engine's anchors (P1).
+    fn begins(&self, id: u64, input: &Input) -> bool {
+        let matches = |anchors| self.variants.first_link_matches(id, anchors, input) == Ok(true);
+        matches(Anchors::Value) || self.anchored.contains(&id) && has_line_feed(input) && matches(Anchors::Lines)
     }
 }
 
@@ -173,6 +178,12 @@ fn has(input: &Input, text: &[u8]) -> bool {
         let mut parts = place.windows(text.len());
         parts.any(|part| part.eq_ignore_ascii_case(text))
     })
+}
+
+/// Whether something other than a slash stands before two dots, which the other engine takes for a way back all the same.
+fn has_dotted_segment(input: &Input) -> bool {
+    let is_dotted = |part: &[u8]| matches!(part, [before, b'.', b'.'] if !b"/\\".contains(before));
+    finds(input, |place| place.windows(3).any(is_dotted))
 }
 
 /// Whether a name of HTML's that needs no semicolon goes on with other letters or digits.

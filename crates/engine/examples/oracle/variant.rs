@@ -14,56 +14,79 @@ use crate::suites::ftw::rules::{self, Setup, Sources};
 
 /// A rule set, read otherwise.
 pub(crate) struct Variants {
-    rules: Rules,
     sources: Sources,
-    /// As it is, whose patterns the others share.
-    plain: Arc<Program>,
-    /// With `^` and `$` at every line.
-    multi_line: Arc<Program>,
-    /// By chain: the chain without all but its first link.
-    first_links: RefCell<BTreeMap<u64, Arc<Program>>>,
+    plain: Reading,
+    multi_line: Reading,
+    /// By chain and where its anchors are: the rules, of this chain only the first link.
+    first_links: RefCell<BTreeMap<(u64, Anchors), Arc<Program>>>,
+}
+
+/// Where `^` and `$` match.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Anchors {
+    /// At the ends of the value, as in ours.
+    Value,
+    /// At every line, as in libmodsecurity.
+    Lines,
+}
+
+/// The rules, and the program whose patterns others share.
+struct Reading {
+    rules: Rules,
+    program: Arc<Program>,
 }
 
 impl Variants {
     pub(crate) fn of(folder: &Path, setup: &Setup) -> Result<Self, String> {
         let sources = rules::sources(folder, setup)?;
-        let rules = lowered(sources.texts.iter().cloned());
-        let plain = compile(&rules, &sources, None)?;
+        let read = |rules: Rules| {
+            let program = compile(&rules, &sources, None)?;
+            Ok::<_, String>(Reading { rules, program })
+        };
         let multi_line = sources.texts.iter().map(|text| text.replace("@rx ", "@rx (?m)"));
         Ok(Self {
-            multi_line: compile(&lowered(multi_line), &sources, None)?,
-            rules,
+            plain: read(lowered(sources.texts.iter().cloned()))?,
+            multi_line: read(lowered(multi_line))?,
             sources,
-            plain,
             first_links: RefCell::default(),
         })
     }
 
     /// The rules that are logged if `^` and `$` match at every line.
     pub(crate) fn with_lines(&self, input: &Input) -> BTreeSet<u64> {
-        logged(&self.multi_line, input)
+        logged(&self.multi_line.program, input)
     }
 
     /// Whether the first link of a chain matches.
-    pub(crate) fn first_link_matches(&self, id: u64, input: &Input) -> Result<bool, String> {
-        let known = self.first_links.borrow().get(&id).cloned();
+    pub(crate) fn first_link_matches(&self, id: u64, anchors: Anchors, input: &Input) -> Result<bool, String> {
+        let known = self.first_links.borrow().get(&(id, anchors)).cloned();
         let program = match known {
             Some(known) => known,
             None => {
-                let mut rules = self.rules.clone();
-                for entry in &mut rules.entries {
-                    if let Entry::Rule(rule) = entry
-                        && rule.id.is_some_and(|own| own.0 == id)
-                    {
-                        rule.members.truncate(1);
-                    }
-                }
-                let program = compile(&rules, &self.sources, Some(&self.plain))?;
-                self.first_links.borrow_mut().insert(id, Arc::clone(&program));
+                let program = self.cut_to_first_link(id, anchors)?;
+                self.first_links
+                    .borrow_mut()
+                    .insert((id, anchors), Arc::clone(&program));
                 program
             }
         };
         Ok(logged(&program, input).contains(&id))
+    }
+
+    fn cut_to_first_link(&self, id: u64, anchors: Anchors) -> Result<Arc<Program>, String> {
+        let reading = match anchors {
+            Anchors::Value => &self.plain,
+            Anchors::Lines => &self.multi_line,
+        };
+        let mut rules = reading.rules.clone();
+        for entry in &mut rules.entries {
+            if let Entry::Rule(rule) = entry
+                && rule.id.is_some_and(|own| own.0 == id)
+            {
+                rule.members.truncate(1);
+            }
+        }
+        compile(&rules, &self.sources, Some(&reading.program))
     }
 }
 
