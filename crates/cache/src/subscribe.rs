@@ -164,7 +164,7 @@ impl Subscriber {
 
     /// Logs why there is no subscription: for people when it is news, else for those who look closely.
     fn tell(&mut self, address: SocketAddr, error: &str) {
-        if self.said.is(format!("{address} {error}")) {
+        if self.said.is(address, error) {
             tracing::warn!(%address, error, "not subscribed");
         } else {
             tracing::debug!(%address, error, "not subscribed");

@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 use std::error::Error;
+use std::fmt::Display;
 
 use clap::{Args, ValueEnum};
 use tracing_subscriber::filter::{EnvFilter, LevelFilter};
@@ -63,12 +64,15 @@ impl News {
     /// More than a fleet's peers have reasons; beyond it some things are said twice.
     const MOST: usize = 64;
 
-    /// Whether this was not said yet; from now on it was.
-    pub fn is(&mut self, said: String) -> bool {
+    /// Whether this was not said of them yet; from now on it was. Numbers in what is said make no news: the time of a refusal, a count.
+    pub fn is(&mut self, of: impl Display, said: &str) -> bool {
         if self.0.len() >= Self::MOST {
             self.0.clear();
         }
-        self.0.insert(said)
+        self.0.insert(format!(
+            "{of} {}",
+            said.replace(|letter: char| letter.is_ascii_digit(), "")
+        ))
     }
 
     /// All is well again: whatever comes next is news.
@@ -114,13 +118,14 @@ mod tests {
     #[test]
     fn what_was_said_is_no_news_until_all_is_well_again_or_much_was_said() {
         let mut news = News::default();
-        let is = |news: &mut News, said: &str| news.is(said.to_owned());
-        assert!(is(&mut news, "a") && is(&mut news, "b"));
-        assert!(!is(&mut news, "a"));
+        assert!(news.is("10.0.0.1", "a") && news.is("10.0.0.1", "b") && news.is("10.0.0.2", "a"));
+        assert!(!news.is("10.0.0.1", "a"));
+        assert!(news.is("10.0.0.1", "expired, it is 1796013033"));
+        assert!(!news.is("10.0.0.1", "expired, it is 1796013034"));
         news.forget();
-        assert!(is(&mut news, "a"));
+        assert!(news.is("10.0.0.1", "a"));
         for number in 0..10_000 {
-            news.is(number.to_string());
+            news.is(number, "a");
             assert!(news.0.len() <= News::MOST);
         }
     }

@@ -110,7 +110,7 @@ struct Failures(Arc<Mutex<News>>);
 impl Failures {
     fn tell(&self, address: SocketAddr, error: &str) {
         let mut news = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if news.is(format!("{} {error}", address.ip())) {
+        if news.is(address.ip(), error) {
             tracing::warn!(%address, error, "tls handshake failed");
         } else {
             tracing::debug!(%address, error, "tls handshake failed");
