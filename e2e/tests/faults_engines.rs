@@ -14,7 +14,7 @@ use coraza_api::Engine;
 use coraza_e2e::cluster::{install_mesh, kubectl};
 use coraza_e2e::object::{DESTINATION_RULE, GATEWAY, Kind, SERVICE_ENTRY, WASM_PLUGIN};
 use coraza_e2e::wait::holds_for;
-use coraza_e2e::{Cache, Fleet, Namespace, Size, environment, port, until, wasm};
+use coraza_e2e::{Cache, Fleet, Namespace, Size, environment, until, wasm};
 use k8s_openapi::api::authentication::v1::TokenRequest;
 use k8s_openapi::api::core::v1::{ConfigMap, Pod, Secret, ServiceAccount};
 use k8s_openapi::api::networking::v1::NetworkPolicy;
@@ -613,10 +613,7 @@ async fn an_embedded_plugin_is_the_one_that_caches_tell_of() {
     let file = tempfile::NamedTempFile::new().expect("a file");
     std::fs::write(file.path(), &module).expect("written");
     let mut settings = fleet.cache_settings();
-    settings.flags.extend([
-        format!("--plugin-file={}", file.path().display()),
-        format!("--plugin-port={}", port::free().port()),
-    ]);
+    settings.flags.push(format!("--plugin-file={}", file.path().display()));
     fleet.caches.push(Cache::start(settings));
     namespace.condition::<Engine>("waf", READY).await;
     let digest: String = Sha256::digest(&module)

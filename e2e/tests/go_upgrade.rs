@@ -19,9 +19,7 @@ use coraza_e2e::certificates::{self, Authority};
 use coraza_e2e::cluster::{self, kubectl};
 use coraza_e2e::manifests::{chart, helm, objects, try_helm, values};
 use coraza_e2e::object::{DESTINATION_RULE, GATEWAY, Kind, SERVICE_ENTRY, WASM_PLUGIN};
-use coraza_e2e::{
-    Cache, Controller, Namespace, cache, controller, environment, port, token, until, until_within, wasm,
-};
+use coraza_e2e::{Cache, Controller, Namespace, cache, controller, environment, token, until, until_within, wasm};
 use futures::StreamExt as _;
 use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::apps::v1::Deployment;
@@ -419,10 +417,7 @@ impl Release {
             "--plugin-port",
         ];
         let mut flags = self.flags("cache", &own).await;
-        flags.extend([
-            format!("--plugin-file={module}"),
-            format!("--plugin-port={}", port::free().port()),
-        ]);
+        flags.push(format!("--plugin-file={module}"));
         Cache::start(cache::Settings {
             name: "cache-of-the-chart".to_owned(),
             namespace: self.name.clone(),
