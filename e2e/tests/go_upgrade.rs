@@ -121,7 +121,7 @@ async fn what_the_go_operator_leaves_is_taken_over() {
     ];
     let refused = release.try_upgrade(&upgrade);
     assert!(refused.contains("invalid ownership metadata"), "{refused}");
-    release.upgrade(&[&upgrade[..], &["--take-ownership"]].concat());
+    release.upgrade(&[&upgrade[..], &["--take-ownership", "--force-conflicts"]].concat());
     release.replaced_what_the_go_chart_made(&left.service).await;
 
     // 2. Our processes, once Kubernetes has started them.
