@@ -28,6 +28,8 @@ impl Cluster {
     pub(crate) async fn connect(flags: &ClusterFlags) -> Result<Self, ClusterError> {
         let mut config = configuration(flags).await?;
         config.connect_timeout = Some(CONNECT_TIMEOUT);
+        // A 503 of what is asked through the API server is an answer, and a person waits for it.
+        config.default_retry = false;
         if !flags.request_timeout.is_zero() {
             config.connect_timeout = Some(flags.request_timeout.min(CONNECT_TIMEOUT));
             config.read_timeout = Some(flags.request_timeout);
