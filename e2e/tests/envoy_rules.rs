@@ -17,9 +17,12 @@ fn deny(word: &str) -> String {
     format!("SecRuleEngine On\nSecRule ARGS \"@contains {word}\" \"id:1,phase:2,deny,status:406\"\n")
 }
 
+/// Envoy whose every worker has the rules.
 async fn start(setup: Setup) -> (Envoy, RulesServer, Upstream) {
     let (cache, upstream) = (RulesServer::start(&deny("evil")).await, Upstream::start().await);
+    let workers = u64::from(setup.concurrency);
     let envoy = Envoy::start(setup, cache.address(), upstream.address()).await;
+    until_loads(&envoy, workers + 1).await;
     envoy.until_status("/?a=evil", 406).await;
     (envoy, cache, upstream)
 }
@@ -44,7 +47,6 @@ async fn until_loads(envoy: &Envoy, loads: u64) {
 #[ignore = "needs a cluster: cargo xtask test"]
 async fn an_edit_reaches_all_workers_by_one_waiting_poll() {
     let (envoy, cache, _upstream) = start(workers(4)).await;
-    until_loads(&envoy, 5).await;
     until("a waiting poll that reports all workers", async || {
         let last = cache.last();
         let all = last.header("x-coraza-revision") == "W/\"1000000000-first\"";
@@ -271,7 +273,6 @@ async fn a_trap_costs_one_request_and_the_next_has_its_rules() {
         ..Setup::default()
     };
     let (envoy, cache, _upstream) = start(setup).await;
-    until_loads(&envoy, 3).await;
     let fetches = || {
         cache
             .asked()
