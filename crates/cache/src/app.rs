@@ -10,6 +10,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
+use coraza_runtime::admin::access::Access;
 use coraza_runtime::admin::{self, Guard, Routes};
 use coraza_runtime::drain;
 use coraza_runtime::readiness::Readiness;
@@ -20,7 +21,7 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::sync::watch;
 
 use crate::args::Args;
-use crate::auth::token_review::{self, KubeReview, NoCluster, Reviews, plugin_account};
+use crate::auth::token_review::{self, KubeReview, NoCluster, plugin_account};
 use crate::auth::{Grants, TokenReviews, Tokens};
 use crate::http::{self, Settings, Timeouts, capacity};
 use crate::pollers::Pollers;
@@ -130,7 +131,12 @@ async fn serve(args: &Args) -> Result<(), AppError> {
     expiries.register(&mut registry);
     // Probes must see the drain, so the admin server's own begins when the other is over.
     let (admin_signal, admin_drain) = drain::channel();
-    let guard = Guard::new(&args.metrics, &replica(), Reviews(client))?;
+    // What kube says names neither a token nor a request's body.
+    let access = Access::new(move |review| {
+        let client = client.clone();
+        async move { client.request(review).await }
+    });
+    let guard = Guard::new(&args.metrics, &replica(), access)?;
     if let Some(guard) = &guard {
         let shown = guard.tls.clone();
         expiries.add("metrics", move || shown.expiry());

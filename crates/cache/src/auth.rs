@@ -1,5 +1,7 @@
 //! Who may read which RuleSet: the trait that the HTTP server asks, and what it is told. No IO.
 
+#[cfg(test)]
+mod api_server;
 pub mod authenticator;
 pub mod bearer;
 mod claims;

@@ -22,6 +22,7 @@ use std::time::Duration;
 use coraza_api::istio::{DestinationRule, ServiceEntry, Telemetry, WasmPlugin};
 use coraza_api::metadata::label;
 use coraza_compiler::{Compiler, Profile};
+use coraza_runtime::admin::access::Access;
 use coraza_runtime::admin::{self, Answer, BindError, Guard, Routes};
 use coraza_runtime::drain;
 use coraza_runtime::readiness::{Latch, Readiness};
@@ -38,7 +39,7 @@ use uuid::Uuid;
 use crate::args::{ControllerArgs, EngineProfile, InvalidArgs};
 use crate::certificates::Keeper;
 use crate::certificates::bundle::Bundle;
-use crate::client::{ClientError, Clients, Reviews};
+use crate::client::{ClientError, Clients};
 use crate::context::Context;
 use crate::engine::fail_reload::FailReload;
 use crate::engine::settings::CacheAuthority;
@@ -124,7 +125,13 @@ pub async fn run(args: ControllerArgs) -> Result<(), AppError> {
 
     // The admin servers have a drain of their own, which starts last: a probe must see that the process stops.
     let (stop_admin, admin_drain) = drain::channel();
-    let guard = Guard::new(&args.metrics, &replica(&args), Reviews(clients.calls.clone()))?;
+    let reviews = clients.calls.clone();
+    // What kube says names neither a token nor a request's body.
+    let access = Access::new(move |review| {
+        let client = reviews.clone();
+        async move { client.request(review).await }
+    });
+    let guard = Guard::new(&args.metrics, &replica(&args), access)?;
     if let Some(guard) = &guard {
         let shown = guard.tls.clone();
         expiries.add("metrics", move || shown.expiry());

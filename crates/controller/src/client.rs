@@ -1,15 +1,10 @@
 //! How the controller reaches the API server.
 
-use std::future::Future;
 use std::path::Path;
-use std::pin::Pin;
 use std::time::Duration;
 
-use coraza_runtime::admin::access::Create;
-use coraza_runtime::log::chain;
 use kube::config::{InferConfigError, KubeConfigOptions, Kubeconfig, KubeconfigError};
 use kube::{Client, Config};
-use serde_json::Value;
 
 /// How long a connection may take to be made.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -50,27 +45,6 @@ impl Clients {
         config.write_timeout = Some(CALL_TIMEOUT);
         let calls = Client::try_from(config).map_err(ClientError::Client)?;
         Ok(Self { watches, calls })
-    }
-}
-
-/// Sends the reviews of those who want to read metrics.
-#[derive(Clone)]
-pub struct Reviews(pub Client);
-
-impl Create for Reviews {
-    fn create(
-        &self,
-        path: &'static str,
-        object: Value,
-    ) -> Pin<Box<dyn Future<Output = Result<Value, String>> + Send + '_>> {
-        Box::pin(async move {
-            let request = http::Request::post(path)
-                .header(http::header::CONTENT_TYPE, "application/json")
-                .body(object.to_string().into_bytes());
-            let request = request.map_err(|error| chain(&error))?;
-            // What kube says names neither the token nor the request's body.
-            self.0.request(request).await.map_err(|error| chain(&error))
-        })
     }
 }
 

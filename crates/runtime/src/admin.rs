@@ -26,7 +26,7 @@ use tokio_rustls::TlsAcceptor;
 use crate::drain;
 use crate::readiness::Readiness;
 use crate::tls::{InvalidPem, ServerTls};
-use access::{Access, Create, Verdict};
+use access::{Access, Verdict};
 use args::MetricsArgs;
 
 /// How many connections are served at once: a kubelet, a few scrapers and a person need far fewer.
@@ -140,7 +140,7 @@ impl Guard {
     ///
     /// # Errors
     /// If no certificate can be made.
-    pub fn new(args: &MetricsArgs, name: &str, api: impl Create) -> Result<Option<Self>, InvalidPem> {
+    pub fn new(args: &MetricsArgs, name: &str, access: Access) -> Result<Option<Self>, InvalidPem> {
         if !args.metrics_secure || args.metrics_bind_address.socket().is_none() {
             return Ok(None);
         }
@@ -152,7 +152,6 @@ impl Guard {
             }
             None => ServerTls::metrics_self_signed(name)?,
         };
-        let access = Access::new(api);
         Ok(Some(Self { tls, access }))
     }
 }
@@ -382,19 +381,14 @@ mod tests {
         task.await.expect("ended");
     }
 
-    /// An API server that knows one token.
-    struct Api;
-
-    impl Create for Api {
-        fn create(
-            &self,
-            path: &'static str,
-            object: serde_json::Value,
-        ) -> std::pin::Pin<Box<dyn Future<Output = Result<serde_json::Value, String>> + Send + '_>> {
-            let good = path == access::ACCESS_REVIEWS || object["spec"]["token"] == "good";
+    /// By an API server that knows one token.
+    fn access() -> Access {
+        Access::new(async |request: Request<Vec<u8>>| {
+            let object: serde_json::Value = serde_json::from_slice(request.body())?;
+            let good = object["kind"] == "SubjectAccessReview" || object["spec"]["token"] == "good";
             let status = serde_json::json!({"authenticated": good, "allowed": good, "user": {"username": "a"}});
-            Box::pin(async move { Ok(serde_json::json!({"status": status})) })
-        }
+            Ok::<_, serde_json::Error>(serde_json::json!({"status": status}))
+        })
     }
 
     /// The answer to a GET over TLS, or why there is none.
@@ -431,7 +425,7 @@ mod tests {
         let ready = Readiness::default().latch("metrics");
         let guard = Guard {
             tls: ServerTls::metrics(files.path(), "a.crt", "a.key", ready),
-            access: Access::new(Api),
+            access: access(),
         };
         let server = Server::bind("127.0.0.1:0".parse().expect("address"), routes(Readiness::default()));
         let server = server.await.expect("bound").guarded(Some(guard));
@@ -483,7 +477,7 @@ mod tests {
             (&[], false),
         ] {
             let args = Command::parse_from(["x"].iter().chain(flags)).args;
-            let guard = Guard::new(&args, "pod", Api).expect("a certificate");
+            let guard = Guard::new(&args, "pod", access()).expect("a certificate");
             assert_eq!(guard.is_some(), guarded, "{flags:?}");
             assert!(guard.is_none_or(|guard| guard.tls.current().is_some()));
         }

@@ -141,34 +141,13 @@ async fn serve_reviews(review: impl Review, memo: Arc<ArcSwap<Memo>>, mut reques
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::auth::token_review::Bearer;
-    use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-    use base64::prelude::Engine as _;
-    use std::sync::atomic::{AtomicUsize, Ordering};
+    use crate::auth::api_server::{self, ApiServer, FATAL, GOOD};
     use std::time::Duration;
 
-    /// An API server that knows tokens whose signature is `good`, and counts.
-    #[derive(Clone, Default)]
-    struct Scripted {
-        calls: Arc<AtomicUsize>,
-    }
-
-    impl Review for Scripted {
-        async fn review(&self, token: String, _key: RuleSetKey) -> Result<Bearer, Refusal> {
-            self.calls.fetch_add(1, Ordering::SeqCst);
-            tokio::task::yield_now().await;
-            assert!(!token.ends_with(".fatal"), "scripted");
-            if token.ends_with(".good") {
-                Ok(Bearer::Account)
-            } else {
-                Err(Refusal::Unknown)
-            }
-        }
-    }
+    const BAD: &str = "bad";
 
     fn token(number: usize, signature: &str) -> String {
-        let claims = format!(r#"{{"aud":["coraza-cache:team/crs"],"exp":9999999999,"jti":{number}}}"#);
-        format!("e30.{}.{signature}", URL_SAFE_NO_PAD.encode(claims))
+        api_server::token("system:serviceaccount:team:me", number, signature)
     }
 
     async fn ask(reviews: &TokenReviews, token: &str) -> Result<(), Refusal> {
@@ -178,63 +157,63 @@ mod tests {
 
     #[tokio::test]
     async fn a_token_is_asked_about_once() {
-        let server = Scripted::default();
+        let server = ApiServer::default();
         let (reviews, task) = TokenReviews::new(server.clone());
         let task = tokio::spawn(task);
-        let (good, bad) = (token(1, "good"), token(1, "bad"));
+        let (good, bad) = (token(1, GOOD), token(1, BAD));
         let together = tokio::join!(ask(&reviews, &good), ask(&reviews, &good), ask(&reviews, &bad));
         assert_eq!(together, (Ok(()), Ok(()), Err(Refusal::Unknown)));
         assert_eq!(
             (ask(&reviews, &good).await, ask(&reviews, &bad).await),
             (Ok(()), Err(Refusal::Unknown))
         );
-        assert_eq!(server.calls.load(Ordering::SeqCst), 2);
+        assert_eq!(server.calls(), 2);
         drop(reviews);
         task.await.expect("ends with the last handle");
     }
 
     #[tokio::test]
     async fn hopeless_tokens_never_reach_the_api_server() {
-        let server = Scripted::default();
+        let server = ApiServer::default();
         let (reviews, task) = TokenReviews::new(server.clone());
         tokio::spawn(task);
         assert_eq!(ask(&reviews, "garbage").await, Err(Refusal::Malformed));
-        let key = RuleSetKey::new("team", "other").expect("key");
-        let other = reviews.review(&BearerToken::new(&token(1, "good")), &key).await;
-        assert_eq!(other.map(|_| ()), Err(Refusal::OtherAudience));
-        assert_eq!(server.calls.load(Ordering::SeqCst), 0);
+        let key = RuleSetKey::new("team", "third").expect("key");
+        let third = reviews.review(&BearerToken::new(&token(1, GOOD)), &key).await;
+        assert_eq!(third.map(|_| ()), Err(Refusal::OtherAudience));
+        assert_eq!(server.calls(), 0);
     }
 
     #[tokio::test]
     async fn a_review_that_dies_is_answered_and_made_again() {
-        let server = Scripted::default();
+        let server = ApiServer::default();
         let (reviews, task) = TokenReviews::new(server.clone());
         tokio::spawn(task);
-        let fatal = token(1, "fatal");
+        let fatal = token(1, FATAL);
         for _ in 0..2 {
             let answer = tokio::time::timeout(Duration::from_secs(20), ask(&reviews, &fatal)).await;
             assert_eq!(answer.expect("in time"), Err(Refusal::Unavailable));
         }
-        assert_eq!(server.calls.load(Ordering::SeqCst), 2);
-        assert_eq!(ask(&reviews, &token(1, "good")).await, Ok(()));
+        assert_eq!(server.calls(), 2);
+        assert_eq!(ask(&reviews, &token(1, GOOD)).await, Ok(()));
     }
 
     #[tokio::test]
     async fn a_flood_of_tokens_is_told_to_return_and_known_tokens_are_not() {
-        let server = Scripted::default();
+        let server = ApiServer::default();
         let (reviews, task) = TokenReviews::new(server.clone());
         tokio::spawn(task);
-        let known = token(0, "good");
+        let known = token(0, GOOD);
         assert_eq!(ask(&reviews, &known).await, Ok(()));
         let mut refused = 0;
         for number in 1..=100 {
             refused += usize::from(matches!(
-                ask(&reviews, &token(number, "bad")).await,
+                ask(&reviews, &token(number, BAD)).await,
                 Err(Refusal::Exhausted { .. })
             ));
         }
         assert!(refused >= 70, "{refused}");
-        assert_eq!(server.calls.load(Ordering::SeqCst), 101 - refused);
+        assert_eq!(server.calls(), 101 - refused);
         assert_eq!(ask(&reviews, &known).await, Ok(()));
     }
 }

@@ -1,16 +1,13 @@
-//! The TokenReview call, and the reviews of those who want to read metrics: the one place of the cache that speaks to the Kubernetes API.
+//! The TokenReview call of those who poll.
 
 use std::future::Future;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use coraza_ruleset::RuleSetKey;
-use coraza_runtime::admin::access::Create;
 use coraza_runtime::log::chain;
 use k8s_openapi::api::authentication::v1::{TokenReview, TokenReviewSpec, TokenReviewStatus};
 use kube::api::{Api, PostParams};
-use serde_json::Value;
 
 use super::Refusal;
 
@@ -71,27 +68,6 @@ pub async fn client() -> Result<kube::Client, NoCluster> {
     kube::Client::try_default().await.map_err(|source| NoCluster {
         source: Box::new(source),
     })
-}
-
-/// Sends the reviews of those who want to read metrics.
-#[derive(Clone)]
-pub struct Reviews(pub kube::Client);
-
-impl Create for Reviews {
-    fn create(
-        &self,
-        path: &'static str,
-        object: Value,
-    ) -> Pin<Box<dyn Future<Output = Result<Value, String>> + Send + '_>> {
-        Box::pin(async move {
-            let request = http::Request::post(path)
-                .header(http::header::CONTENT_TYPE, "application/json")
-                .body(object.to_string().into_bytes());
-            let request = request.map_err(|error| chain(&error))?;
-            // What kube says names neither the token nor the request's body.
-            self.0.request(request).await.map_err(|error| chain(&error))
-        })
-    }
 }
 
 /// No Kubernetes API is configured.

@@ -65,42 +65,25 @@ impl Tokens {
 mod tests {
     use super::*;
 
-    use std::sync::atomic::{AtomicUsize, Ordering};
-
-    use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-    use base64::prelude::Engine as _;
     use coraza_ruleset::{EngineKey, Grant, Timestamp, TokenDigest};
 
-    use crate::auth::token_review::{Review, plugin_account};
-
-    /// An API server that knows every token by its `sub`, and counts.
-    #[derive(Clone, Default)]
-    struct Scripted {
-        calls: Arc<AtomicUsize>,
-    }
-
-    impl Review for Scripted {
-        async fn review(&self, token: String, _key: RuleSetKey) -> Result<Bearer, Refusal> {
-            self.calls.fetch_add(1, Ordering::SeqCst);
-            let plugin = Claims::of(&token)?.is_of(&plugin_account("operator"));
-            Ok(if plugin { Bearer::Plugin } else { Bearer::Account })
-        }
-    }
+    use crate::auth::api_server::{self, ApiServer, GOOD, OPERATOR};
+    use crate::auth::token_review::plugin_account;
 
     struct Fixture {
         tokens: Tokens,
-        server: Scripted,
+        server: ApiServer,
     }
 
     impl Fixture {
         fn new() -> Self {
-            let server = Scripted::default();
+            let server = ApiServer::default();
             let (reviews, task) = TokenReviews::new(server.clone());
             tokio::spawn(task);
             let tokens = Tokens {
                 grants: Grants::default(),
                 reviews,
-                plugin: Some(plugin_account("operator").into()),
+                plugin: Some(plugin_account(OPERATOR).into()),
             };
             Self { tokens, server }
         }
@@ -128,7 +111,7 @@ mod tests {
         }
 
         fn calls(&self) -> usize {
-            self.server.calls.load(Ordering::SeqCst)
+            self.server.calls()
         }
     }
 
@@ -137,13 +120,11 @@ mod tests {
     }
 
     fn token_of(user: &str) -> String {
-        let claims =
-            format!(r#"{{"aud":["coraza-cache:team/crs","coraza-cache:team/other"],"exp":9999999999,"sub":"{user}"}}"#);
-        format!("e30.{}.c2ln", URL_SAFE_NO_PAD.encode(claims))
+        api_server::token(user, 1, GOOD)
     }
 
     fn plugin_token() -> String {
-        token_of(&plugin_account("operator"))
+        token_of(&plugin_account(OPERATOR))
     }
 
     #[tokio::test]

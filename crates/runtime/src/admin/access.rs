@@ -5,19 +5,23 @@
 //! API server as often as he likes.
 
 use std::collections::HashMap;
+use std::error::Error;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use http::{Request, header};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use tokio::time::Instant;
 
+use crate::log::chain;
+
 /// Where TokenReviews are created.
-pub const TOKEN_REVIEWS: &str = "/apis/authentication.k8s.io/v1/tokenreviews";
+const TOKEN_REVIEWS: &str = "/apis/authentication.k8s.io/v1/tokenreviews";
 /// Where SubjectAccessReviews are created.
-pub const ACCESS_REVIEWS: &str = "/apis/authorization.k8s.io/v1/subjectaccessreviews";
+const ACCESS_REVIEWS: &str = "/apis/authorization.k8s.io/v1/subjectaccessreviews";
 
 /// How long a yes is remembered: a scraper comes every 15 to 60 s.
 const REMEMBER_YES: Duration = Duration::from_secs(60);
@@ -30,15 +34,9 @@ const REVIEWS_PER_SECOND: u32 = 10;
 /// How long both reviews may take.
 const TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Creates an object at a path of the Kubernetes API, and gives it back as the API server has filled it in.
-pub trait Create: Send + Sync + 'static {
-    /// The object as it is now; or why there is none, in words without the object.
-    fn create(
-        &self,
-        path: &'static str,
-        object: Value,
-    ) -> Pin<Box<dyn Future<Output = Result<Value, String>> + Send + '_>>;
-}
+/// Sends a request to the API server; gives back the object of its answer, or why there is none.
+type Sender =
+    Box<dyn Fn(Request<Vec<u8>>) -> Pin<Box<dyn Future<Output = Result<Value, String>> + Send>> + Send + Sync>;
 
 /// What is said to a caller.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,7 +53,7 @@ pub enum Verdict {
 
 /// Judges callers.
 pub struct Access {
-    api: Box<dyn Create>,
+    send: Sender,
     // A std mutex: it is held for a look-up or an insertion, never across an await.
     state: Mutex<State>,
 }
@@ -77,11 +75,19 @@ struct State {
 }
 
 impl Access {
-    /// Judges by what this API says.
+    /// Judges by what the API server says, which `send` sends requests to. Its errors are logged: they must name neither a request's body nor
+    /// a token.
     #[must_use]
-    pub fn new(api: impl Create) -> Self {
+    pub fn new<A, E>(send: impl Fn(Request<Vec<u8>>) -> A + Send + Sync + 'static) -> Self
+    where
+        A: Future<Output = Result<Value, E>> + Send + 'static,
+        E: Error,
+    {
         Self {
-            api: Box::new(api),
+            send: Box::new(move |request| {
+                let answer = send(request);
+                Box::pin(async move { answer.await.map_err(|error| chain(&error)) })
+            }),
             state: Mutex::default(),
         }
     }
@@ -111,16 +117,24 @@ impl Access {
     }
 
     async fn review(&self, token: &str, verb: &str, path: &str) -> Result<Verdict, String> {
-        let review = self.api.create(TOKEN_REVIEWS, token_review(token)).await?;
+        let review = self.create(TOKEN_REVIEWS, &token_review(token)).await?;
         let Some(user) = authenticated(&review) else {
             return Ok(Verdict::Unauthenticated);
         };
-        let review = self.api.create(ACCESS_REVIEWS, access_review(user, verb, path)).await?;
+        let review = self.create(ACCESS_REVIEWS, &access_review(user, verb, path)).await?;
         Ok(if is_allowed(&review) {
             Verdict::Allowed
         } else {
             Verdict::Forbidden
         })
+    }
+
+    /// Has the API server create an object, and gives it back as that filled it in.
+    async fn create(&self, path: &'static str, object: &Value) -> Result<Value, String> {
+        let request = Request::post(path)
+            .header(header::CONTENT_TYPE, "application/json")
+            .body(object.to_string().into_bytes());
+        (self.send)(request.map_err(|error| chain(&error))?).await
     }
 
     /// The verdict as it is remembered, or the one of those who come when too many were reviewed.

@@ -1,46 +1,48 @@
 //! Decisions by what reviews say, and how many are made.
 
+use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::*;
 
-/// An API server that knows one user, who may get `/metrics`.
+/// An API server that knows one user, who may get `/metrics`, and counts reviews.
 #[derive(Clone, Default)]
 struct Api {
     reviews: Arc<AtomicUsize>,
     broken: bool,
 }
 
-impl Create for Api {
-    fn create(
-        &self,
-        path: &'static str,
-        object: Value,
-    ) -> Pin<Box<dyn Future<Output = Result<Value, String>> + Send + '_>> {
+impl Api {
+    fn access(&self) -> Access {
+        let api = self.clone();
+        Access::new(move |request| std::future::ready(api.answer(&request)))
+    }
+
+    fn answer(&self, request: &Request<Vec<u8>>) -> Result<Value, io::Error> {
         self.reviews.fetch_add(1, Ordering::Relaxed);
-        Box::pin(async move {
-            if self.broken {
-                return Err("no route to host".to_owned());
-            }
-            let spec = &object["spec"];
-            Ok(if path == TOKEN_REVIEWS {
-                let user = json!({"username": spec["token"], "groups": ["g"], "extra": {"a": ["b"]}});
-                let known = ["scraper", "other"].iter().any(|name| spec["token"] == *name);
-                json!({"status": {"authenticated": known, "user": user}})
-            } else {
-                assert_eq!((&spec["groups"], &spec["extra"]), (&json!(["g"]), &json!({"a": ["b"]})));
-                let wanted = json!({"verb": "get", "path": "/metrics"});
-                let may = spec["user"] == "scraper" && spec["nonResourceAttributes"] == wanted;
-                json!({"status": {"allowed": may}})
-            })
+        if self.broken {
+            return Err(io::Error::other("no route to host"));
+        }
+        let object: Value = serde_json::from_slice(request.body())?;
+        let spec = &object["spec"];
+        Ok(if request.uri() == TOKEN_REVIEWS {
+            let user = json!({"username": spec["token"], "groups": ["g"], "extra": {"a": ["b"]}});
+            let known = ["scraper", "other"].iter().any(|name| spec["token"] == *name);
+            json!({"status": {"authenticated": known, "user": user}})
+        } else {
+            assert_eq!(request.uri(), ACCESS_REVIEWS);
+            assert_eq!((&spec["groups"], &spec["extra"]), (&json!(["g"]), &json!({"a": ["b"]})));
+            let wanted = json!({"verb": "get", "path": "/metrics"});
+            let may = spec["user"] == "scraper" && spec["nonResourceAttributes"] == wanted;
+            json!({"status": {"allowed": may}})
         })
     }
 }
 
 #[tokio::test]
 async fn a_caller_is_known_and_may() {
-    let access = Access::new(Api::default());
+    let access = Api::default().access();
     for (token, verb, path, verdict) in [
         (None, "get", "/metrics", Verdict::Unauthenticated),
         (Some(""), "get", "/metrics", Verdict::Unauthenticated),
@@ -88,7 +90,7 @@ fn what_a_review_does_not_say_is_no() {
 #[tokio::test(start_paused = true)]
 async fn verdicts_are_remembered_for_a_while() {
     let api = Api::default();
-    let access = Access::new(api.clone());
+    let access = api.access();
     let judge = async |token, reviews| {
         let _ = access.judge(Some(token), "get", "/metrics").await;
         assert_eq!(api.reviews.load(Ordering::Relaxed), reviews, "{token}");
@@ -107,7 +109,7 @@ async fn verdicts_are_remembered_for_a_while() {
 #[tokio::test(start_paused = true)]
 async fn strangers_are_reviewed_at_a_bounded_rate_and_displace_no_scraper() {
     let api = Api::default();
-    let access = Access::new(api.clone());
+    let access = api.access();
     assert_eq!(access.judge(Some("scraper"), "get", "/metrics").await, Verdict::Allowed);
     for second in 0..100 {
         let mut reviewed = 0;
@@ -129,7 +131,7 @@ async fn an_api_server_that_fails_is_asked_again() {
         broken: true,
         ..Api::default()
     };
-    let access = Access::new(api.clone());
+    let access = api.access();
     for reviews in 1..3 {
         let verdict = access.judge(Some("scraper"), "get", "/metrics").await;
         assert_eq!(verdict, Verdict::Unavailable);
