@@ -181,6 +181,7 @@ mod tests {
     use crate::http::metrics::Requests;
     use crate::pollers::Pollers;
     use coraza_runtime::tls::expiry::{Expiries, Expiry};
+    use coraza_runtime::tls::x509::Validity;
 
     #[test]
     fn exposition() {
@@ -232,8 +233,11 @@ mod tests {
         let expiries = Expiries::default();
         expiries.register(&mut registry);
         expiries.add("grpc", || {
-            let (certificate, authority) = (1, Some(2));
-            Some(Expiry { certificate, authority })
+            let validity = |not_before, not_after| Validity { not_before, not_after };
+            Some(Expiry {
+                certificate: validity(3, 1),
+                authority: Some(validity(4, 2)),
+            })
         });
         let mut text = String::new();
         encode(&mut text, &registry).expect("encoded");

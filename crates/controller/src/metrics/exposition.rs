@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use coraza_runtime::tls::expiry::{Expiries, Expiry};
+use coraza_runtime::tls::x509::Validity;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::registry::Registry;
 
@@ -52,8 +53,11 @@ fn registry() -> Registry {
     watches.undecodable("Engine");
     certificates.wrote("ca");
     expiries.add("grpc", || {
-        let (certificate, authority) = (1, Some(2));
-        Some(Expiry { certificate, authority })
+        let validity = |not_before, not_after| Validity { not_before, not_after };
+        Some(Expiry {
+            certificate: validity(3, 1),
+            authority: Some(validity(4, 2)),
+        })
     });
     queue.finish(Item::Istio, Ended::Failed, Duration::ZERO);
     registry

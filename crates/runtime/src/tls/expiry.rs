@@ -1,4 +1,4 @@
-//! Until when certificates are good, as a metric. No IO.
+//! From when and until when certificates are good, as metrics. No IO.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -8,16 +8,20 @@ use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::Registry;
 
-/// Until when certificates are good, in seconds since 1970.
+use super::x509::Validity;
+
+/// When the certificates that somebody uses are good.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Expiry {
     /// The certificate that is shown: of its chain, the one that ends first.
-    pub certificate: i64,
+    pub certificate: Validity,
     /// The CAs that peers are verified by: the one that ends last, since the others are on their way out.
-    pub authority: Option<i64>,
+    pub authority: Option<Validity>,
 }
 
 type Source = Box<dyn Fn() -> Option<Expiry> + Send + Sync>;
+/// A metric's name, its help, and what it tells.
+type Family = (&'static str, &'static str, fn(&Validity) -> i64);
 
 /// The certificates that a process uses. A clone is another handle on the same.
 #[derive(Clone, Default)]
@@ -36,7 +40,7 @@ impl Expiries {
         sources.push((listener, Box::new(expiry)));
     }
 
-    /// Adds the metric. Certificates that aren't there have no sample: that they are waited for is said by readiness.
+    /// Adds the metrics. Certificates that aren't there have no samples: that they are waited for is said by readiness.
     pub fn register(&self, registry: &mut Registry) {
         registry.register_collector(Box::new(self.clone()));
     }
@@ -45,23 +49,30 @@ impl Expiries {
 impl Collector for Expiries {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), std::fmt::Error> {
         let sources = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut family = encoder.encode_descriptor(
-            "coraza_certificate_expiry_timestamp_seconds",
-            "Time at which a certificate in use expires",
-            None,
-            MetricType::Gauge,
-        )?;
-        for (listener, source) in sources.iter() {
-            let Some(Expiry { certificate, authority }) = source() else {
-                continue;
-            };
-            let certificate = [("tls.crt", Some(certificate)), ("ca.crt", authority)];
-            for (file, expiry) in certificate
-                .into_iter()
-                .filter_map(|(file, expiry)| Some((file, expiry?)))
-            {
-                let labels = [("file", file), ("listener", *listener)];
-                ConstGauge::new(expiry).encode(family.encode_family(&labels)?)?;
+        let known: Vec<_> = sources
+            .iter()
+            .filter_map(|(listener, source)| Some((*listener, source()?)))
+            .collect();
+        let families: [Family; 2] = [
+            (
+                "coraza_certificate_expiry_timestamp_seconds",
+                "Time at which a certificate in use expires",
+                |validity| validity.not_after,
+            ),
+            (
+                "coraza_certificate_start_timestamp_seconds",
+                "Time from which a certificate in use is good",
+                |validity| validity.not_before,
+            ),
+        ];
+        for (name, help, time) in families {
+            let mut family = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
+            for (listener, Expiry { certificate, authority }) in &known {
+                for (file, validity) in [("tls.crt", Some(certificate)), ("ca.crt", authority.as_ref())] {
+                    let Some(validity) = validity else { continue };
+                    let labels = [("file", file), ("listener", *listener)];
+                    ConstGauge::new(time(validity)).encode(family.encode_family(&labels)?)?;
+                }
             }
         }
         Ok(())
@@ -74,13 +85,14 @@ mod tests {
     use prometheus_client::encoding::text::encode;
 
     #[test]
-    fn each_certificate_that_is_there_has_a_sample() {
+    fn each_certificate_that_is_there_has_samples() {
         let expiries = Expiries::default();
         let mut registry = Registry::default();
         expiries.register(&mut registry);
+        let validity = |not_before, not_after| Validity { not_before, not_after };
         let known = Expiry {
-            certificate: 5,
-            authority: Some(9),
+            certificate: validity(4, 5),
+            authority: Some(validity(1, 9)),
         };
         expiries.add("grpc", move || Some(known));
         let alone = Expiry {
@@ -98,6 +110,9 @@ mod tests {
                 r#"coraza_certificate_expiry_timestamp_seconds{file="tls.crt",listener="grpc"} 5"#,
                 r#"coraza_certificate_expiry_timestamp_seconds{file="ca.crt",listener="grpc"} 9"#,
                 r#"coraza_certificate_expiry_timestamp_seconds{file="tls.crt",listener="http"} 5"#,
+                r#"coraza_certificate_start_timestamp_seconds{file="tls.crt",listener="grpc"} 4"#,
+                r#"coraza_certificate_start_timestamp_seconds{file="ca.crt",listener="grpc"} 1"#,
+                r#"coraza_certificate_start_timestamp_seconds{file="tls.crt",listener="http"} 4"#,
             ]
         );
     }

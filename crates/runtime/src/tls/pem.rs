@@ -8,6 +8,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer, pem};
 use rustls::server::VerifierBuilderError;
 
 use super::expiry::Expiry;
+use super::x509::Validity;
 use super::{TlsError, x509};
 
 const CERTIFICATE: &str = "tls.crt";
@@ -121,16 +122,21 @@ impl PemFiles {
     }
 
     pub(super) fn expiry(&self) -> Result<Expiry, InvalidPem> {
-        let ends = |certificates: &[CertificateDer<'_>]| -> Result<Vec<i64>, InvalidPem> {
-            let ends = certificates
+        let validities = |certificates: &[CertificateDer<'_>]| -> Result<Vec<Validity>, InvalidPem> {
+            certificates
                 .iter()
-                .map(|certificate| Ok(x509::validity(certificate)?.not_after));
-            ends.collect()
+                .map(|certificate| Ok(x509::validity(certificate)?))
+                .collect()
         };
+        let end = |validity: &Validity| validity.not_after;
+        let chain = validities(&self.chain()?)?;
         let authorities = certificates(AUTHORITY, &self.authority).unwrap_or_default();
         Ok(Expiry {
-            certificate: ends(&self.chain()?)?.into_iter().min().unwrap_or_default(),
-            authority: ends(&authorities)?.into_iter().max(),
+            certificate: chain
+                .into_iter()
+                .min_by_key(end)
+                .ok_or(InvalidPem::Empty { file: CERTIFICATE })?,
+            authority: validities(&authorities)?.into_iter().max_by_key(end),
         })
     }
 }

@@ -5,6 +5,7 @@ use super::*;
 use std::fs;
 
 use crate::readiness::Readiness;
+use crate::tls::x509::Validity;
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio_rustls::{TlsAcceptor, TlsConnector};
@@ -227,9 +228,11 @@ async fn files_may_come_later() {
 
 #[tokio::test]
 async fn the_end_is_the_first_of_the_chain_and_the_last_of_the_authorities() {
+    let seconds = |year| rcgen::date_time_ymd(year, 1, 1).unix_timestamp();
     let until = |year| {
         let mut params = CertificateParams::new([]).expect("no names");
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        params.not_before = rcgen::date_time_ymd(year - 50, 1, 1);
         params.not_after = rcgen::date_time_ymd(year, 1, 1);
         CertifiedIssuer::self_signed(params, KeyPair::generate().expect("a key")).expect("a CA")
     };
@@ -239,9 +242,12 @@ async fn the_end_is_the_first_of_the_chain_and_the_last_of_the_authorities() {
     let issued = fs::read_to_string(files.path().join("tls.crt")).expect("the file");
     fs::write(files.path().join("tls.crt"), issued + &old.pem()).expect("written");
     let expiry = server_tls(&files).expiry().expect("good files");
-    let seconds = |year| rcgen::date_time_ymd(year, 1, 1).unix_timestamp();
+    let validity = |year| Validity {
+        not_before: seconds(year - 50),
+        not_after: seconds(year),
+    };
     assert_eq!(
         (expiry.certificate, expiry.authority),
-        (seconds(2060), Some(seconds(2070)))
+        (validity(2060), Some(validity(2070)))
     );
 }
