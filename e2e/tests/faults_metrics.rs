@@ -8,7 +8,7 @@
 )]
 
 use coraza_e2e::certificates::{Authority, Tls};
-use coraza_e2e::{Fleet, Namespace, Size, cluster, http, token, until};
+use coraza_e2e::{Fleet, Namespace, Size, cluster, http, port, token, until};
 
 /// What tokens are for that the API server itself takes.
 const API_SERVER: &str = "https://kubernetes.default.svc";
@@ -21,8 +21,9 @@ async fn metrics_are_for_those_who_may_get_them() {
     let served = authority.issue("metrics");
     served.write(folder.path());
     let path = format!("--metrics-cert-path={}", folder.path().display());
+    let debug = port::free();
     let size = Size::of(1, 1)
-        .controller_flags(&["--metrics-secure", &path])
+        .controller_flags(&["--metrics-secure", &path, &format!("--debug-bind-address={debug}")])
         .cache_flags(&["--metrics-secure=true"]);
     let fleet = Fleet::start(size).await;
     let namespace = Namespace::create().await;
@@ -86,4 +87,14 @@ async fn metrics_are_for_those_who_may_get_them() {
             .await
             .expect_err("nothing is said in plain");
     }
+
+    // Who gets to the loopback, as by a port-forward, needs no token for the page about caches, and gets nothing else.
+    let page = http::get(debug, "/debug/caches", None).await.unwrap();
+    let page: serde_json::Value = page.json();
+    assert_eq!(
+        (&page["leading"], &page["caches"][0]["replica"]),
+        (&true.into(), &"cache-0".into()),
+        "{page}"
+    );
+    assert_eq!(http::get(debug, "/metrics", None).await.unwrap().status, 404);
 }

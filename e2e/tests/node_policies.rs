@@ -12,7 +12,7 @@ use coraza_api::Engine;
 use coraza_e2e::enforcer::Enforcer;
 use coraza_e2e::object::GATEWAY;
 use coraza_e2e::poller;
-use coraza_e2e::{ClientPod, Namespace, Release, cluster, until};
+use coraza_e2e::{ClientPod, Namespace, Release, cluster, kubectl_coraza, until};
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use kube::ResourceExt as _;
 use kube::api::ListParams;
@@ -83,4 +83,23 @@ async fn who_needs_it_is_let_in_and_nobody_else() {
         (body.contains(&shown) && shown != uuid).then_some(()).ok_or(body)
     })
     .await;
+
+    // Whoever may forward ports gets to the leader's loopback, which no policy is about, with no token for its metrics.
+    let ns = ["--namespace", &namespace.name];
+    let flags = ["--operator-namespace", &release.name, "--output", "json"];
+    let status = kubectl_coraza::run(&[&["status"], &ns[..], &flags].concat()).json();
+    let leader = release.leader().await.name_any();
+    assert_eq!(
+        (&status["caches"]["known"], &status["caches"]["controller"]),
+        (&json!(true), &json!(format!("{}/{leader}", release.name))),
+        "{status}"
+    );
+    let caches = status["caches"]["caches"].as_array().unwrap();
+    assert_eq!(caches.len(), release.pods("cache").await.len(), "{status}");
+    let key = format!("{}/shop", namespace.name);
+    let held = &status["ruleSets"][0]["revision"]["uuid"];
+    assert!(
+        caches.iter().all(|cache| cache["held"][&key]["uuid"] == *held),
+        "{status}"
+    );
 }

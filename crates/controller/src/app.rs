@@ -137,11 +137,14 @@ pub async fn run(args: ControllerArgs) -> Result<(), AppError> {
         expiries.add("metrics", move || shown.expiry());
     }
     let probes = Routes::default().with_probes(readiness);
-    let metrics = Routes::default().with_metrics(registry).with("/debug/caches", move || {
-        Answer::json(caches::document(&publisher, &leadership))
-    });
+    let debug = move || Answer::json(caches::document(&publisher, &leadership));
+    let metrics = Routes::default()
+        .with_metrics(registry)
+        .with("/debug/caches", debug.clone());
+    let debug = Routes::default().with("/debug/caches", debug);
     for (address, routes, guard) in [
         (args.health_probe_bind_address, probes, None),
+        (args.debug_bind_address, debug, None),
         (args.metrics.metrics_bind_address, metrics, guard),
     ] {
         if let Some(address) = address.socket() {

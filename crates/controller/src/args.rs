@@ -31,6 +31,10 @@ pub struct ControllerArgs {
     /// The flags about metrics.
     #[command(flatten)]
     pub metrics: MetricsArgs,
+    /// Where /debug/caches is answered in plain, to anybody who gets there: an address of the loopback, which those reach who may forward ports
+    /// to the Pod. 0 is nowhere.
+    #[arg(long, env = "CORAZA_DEBUG_BIND_ADDRESS", value_name = "ADDRESS", default_value = "0")]
+    pub debug_bind_address: BindAddress,
     /// The directory with tls.crt, tls.key and ca.crt for the caches' streams; read again when the files change.
     #[arg(long, env = "CORAZA_TLS_DIR", value_name = "DIR")]
     pub tls_dir: PathBuf,
@@ -134,6 +138,13 @@ impl ControllerArgs {
         if self.grpc_bind_address.socket().is_none() {
             return Err(InvalidArgs::GrpcBindAddress);
         }
+        if self
+            .debug_bind_address
+            .socket()
+            .is_some_and(|address| !address.ip().is_loopback())
+        {
+            return Err(InvalidArgs::DebugBindAddress);
+        }
         self.election.timings()?;
         self.engine.check()?;
         self.certificates.check()?;
@@ -173,6 +184,11 @@ pub enum InvalidArgs {
     /// A controller that nobody can subscribe to is of no use.
     #[error("--grpc-bind-address can't be 0: the caches subscribe there")]
     GrpcBindAddress,
+    /// Nobody who asks there is asked who he is.
+    #[error(
+        "--debug-bind-address must be an address of the loopback, as 127.0.0.1:8082, or 0: whoever reaches it is let in"
+    )]
+    DebugBindAddress,
     /// The Lease's durations.
     #[error(transparent)]
     Timings(#[from] InvalidTimings),
@@ -214,6 +230,10 @@ mod tests {
         assert!(args.election.leader_elect);
         assert_eq!(args.grpc_bind_address.to_string(), "[::]:9444");
         assert!(args.compat.without_effect().is_empty());
+        for loopback in ["127.0.0.1:8082", "[::1]:8082"] {
+            let args = parse(&["--debug-bind-address", loopback]).expect("accepted");
+            assert_eq!(args.check(), Ok(()), "{loopback}");
+        }
     }
 
     #[test]
@@ -283,6 +303,8 @@ mod tests {
             (&["--max-namespace-bytes=1"], "--max-namespace-bytes"),
             (&["--max-total-bytes=1"], "--max-total-bytes"),
             (&["--grpc-bind-address=0"], "--grpc-bind-address"),
+            (&["--debug-bind-address=:8082"], "--debug-bind-address"),
+            (&["--debug-bind-address=10.0.0.1:8082"], "--debug-bind-address"),
             (&["--leader-elect-lease-duration=10s"], "--leader-elect-renew-deadline"),
             (&["--leader-elect-retry-period=0"], "--leader-elect-retry-period"),
         ] {

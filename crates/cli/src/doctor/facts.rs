@@ -62,8 +62,8 @@ pub(crate) struct Operator {
     pub(crate) endpoints: Known<Vec<EndpointSlice>>,
     /// The status code of a request for rules without a token, sent through the API server.
     pub(crate) answer: Known<u16>,
-    /// The leader's page about its caches; nothing if it is for those who show a token, as the chart has it.
-    pub(crate) caches: Known<Option<(Leader, Document)>>,
+    /// The leader's page about its caches.
+    pub(crate) caches: Known<(Leader, Document)>,
     pub(crate) certificates: Vec<CertificateSecret>,
     /// What each ServiceAccount may not do of what it must: who, and what in words.
     pub(crate) lacking_rights: Known<Vec<(String, String)>>,

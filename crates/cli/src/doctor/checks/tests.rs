@@ -179,7 +179,7 @@ pub(crate) fn healthy() -> Facts {
             json!({"metadata": {"name": "a"}, "addressType": "IPv4", "endpoints": [endpoint]}),
         )]),
         answer: Ok(401),
-        caches: Ok(Some((leader, document))),
+        caches: Ok((leader, document)),
         certificates: vec![
             secret("controller", "coraza-controller"),
             secret("cache", "coraza-cache"),
@@ -227,7 +227,7 @@ fn operator(facts: &mut Facts) -> &mut Operator {
 }
 
 fn page(facts: &mut Facts) -> &mut Document {
-    &mut operator(facts).caches.as_mut().unwrap().as_mut().unwrap().1
+    &mut operator(facts).caches.as_mut().unwrap().1
 }
 
 fn plane(facts: &mut Facts) -> &mut ControlPlane {
@@ -831,13 +831,6 @@ fn who_may_see_nothing_is_told_so_and_no_more() {
             .all(|(_, severity, said)| *severity == UNCHECKED && said.contains("--as")),
         "{found:#?}"
     );
-}
-
-#[test]
-fn a_page_that_wants_a_token_is_no_fault() {
-    let mut facts = healthy();
-    operator(&mut facts).caches = Ok(None);
-    assert_eq!(findings(&facts), []);
 }
 
 #[test]

@@ -10,6 +10,7 @@ use k8s_openapi::api::discovery::v1::EndpointSlice;
 use kube::api::PostParams;
 use kube::{Api, Client, ResourceExt as _};
 
+use crate::caches::forward::ForwardError;
 use crate::caches::{self, CachesError};
 use crate::doctor::checks::USUAL_NAMESPACE;
 use crate::doctor::facts::{CertificateSecret, Operator, Use};
@@ -191,24 +192,22 @@ async fn answer(client: &Client, namespace: &str, service: Option<&str>) -> Know
     Ok(status)
 }
 
-async fn page(client: &Client, namespace: &str) -> Known<Option<(caches::Leader, caches::Document)>> {
+async fn page(client: &Client, namespace: &str) -> Known<(caches::Leader, caches::Document)> {
     let read = async {
         let leader = caches::leader(client, Some(namespace)).await?;
         let document = caches::read(client, &leader).await?;
         Ok::<_, CachesError>((leader, document))
     };
-    let error = match read.await {
-        Ok(page) => return Ok(Some(page)),
-        Err(CachesError::Guarded { .. }) => return Ok(None),
-        Err(error) => error,
-    };
-    let forbidden = match &error {
-        CachesError::Lease(source) | CachesError::Page { source, .. } => unknown(source).forbidden,
-        CachesError::NoLeader | CachesError::Answer { .. } | CachesError::Guarded { .. } => false,
-    };
-    Err(Unknown {
+    read.await.map_err(|error| Unknown {
         why: chain(&error),
-        forbidden,
+        forbidden: match &error {
+            CachesError::Lease(source)
+            | CachesError::Page {
+                source: ForwardError::Open(source),
+                ..
+            } => unknown(source).forbidden,
+            CachesError::Page { .. } | CachesError::NoLeader | CachesError::Answer { .. } => false,
+        },
     })
 }
 
