@@ -1,8 +1,10 @@
 //! Where answers and notices go: standard output and standard error, coloured only on a terminal. The only module that prints.
 
+mod harmless;
 pub(crate) mod paint;
 mod progress;
 
+use std::borrow::Cow;
 use std::error::Error;
 use std::io::{self, Stderr, Stdout, Write};
 use std::process::ExitCode;
@@ -12,6 +14,7 @@ use serde::Serialize;
 
 use crate::args::Format;
 
+use harmless::harmless;
 pub(crate) use progress::Progress;
 
 /// An answer: for people as it writes itself, for programs as it serialises.
@@ -94,7 +97,12 @@ impl Terminal {
     pub(crate) fn print(&mut self, format: Format, document: &impl Document) -> Result<(), PrintError> {
         let mut text = Vec::new();
         match format {
-            Format::Text => document.write_text(&mut text)?,
+            Format::Text => {
+                document.write_text(&mut text)?;
+                if let Cow::Owned(harmless) = harmless(&String::from_utf8_lossy(&text)) {
+                    text = harmless.into_bytes();
+                }
+            }
             Format::Json => {
                 serde_json::to_writer_pretty(&mut text, document)?;
                 text.push(b'\n');
@@ -117,7 +125,7 @@ impl Terminal {
 
     /// Says something beside the answer, on standard error. If nobody reads it, there is nobody to tell.
     pub(crate) fn note(&mut self, text: impl std::fmt::Display) {
-        let _ = writeln!(self.err, "{text}");
+        let _ = writeln!(self.err, "{}", harmless(&text.to_string()));
     }
 
     /// Says why the command could not be run.

@@ -8,7 +8,7 @@
 #[path = "program/run.rs"]
 mod program;
 
-use program::{Run, run, run_with_input};
+use program::{Run, run, run_with_colours, run_with_input};
 
 fn explain(arguments: &[&str]) -> Run {
     run("test", &[&["explain"], arguments].concat())
@@ -100,4 +100,11 @@ fn one_of_several_rulesets_is_chosen_by_name() {
             "Error: the files have no rules, nor a RuleSet with its RuleSources\n"
         )
     );
+}
+
+#[test]
+fn what_is_said_does_not_steer_a_terminal() {
+    let run = run_with_colours("test", &["explain", "-f", "\u{1b}]0;a title\u{7}.conf", "/"], b"");
+    assert!(run.err.contains("\u{fffd}]0;a title\u{fffd}.conf"), "{:?}", run.err);
+    assert!(run.err.contains("\u{1b}[31m"), "our own colours stay: {:?}", run.err);
 }

@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 use std::error::Error;
 use std::fmt::Display;
+use std::io::IsTerminal as _;
 
 use clap::{Args, ValueEnum};
 use tracing_subscriber::filter::{EnvFilter, LevelFilter};
@@ -39,7 +40,8 @@ pub fn init(args: &LogArgs) -> Result<(), InvalidLevel> {
         source,
     })?;
     let registry = tracing_subscriber::registry().with(filter);
-    let layer = fmt::layer().with_writer(std::io::stderr);
+    let terminal = std::io::stderr().is_terminal();
+    let layer = fmt::layer().with_ansi(terminal).with_writer(std::io::stderr);
     // An error means that a subscriber is set already, as in a test: it stays.
     let _ = match args.log_format {
         Format::Json => registry
