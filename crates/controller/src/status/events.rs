@@ -9,7 +9,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, MicroTime, Objec
 use k8s_openapi::jiff::Timestamp;
 use kube::api::PostParams;
 use kube::{Api, Client};
-use tracing::warn;
+use tracing::{debug, warn};
 
 use super::conditions::{Outcome, State};
 use super::cut;
@@ -20,6 +20,8 @@ const MAX_NOTE: usize = 1024;
 const MAX_OBJECT_NAME: usize = 253 - 17;
 /// What was being done, in all of our Events but one.
 const ACTION: &str = "Reconcile";
+/// Why the API server creates nothing in a namespace that is being deleted: the reason of a cause, in an answer that is 403.
+const NAMESPACE_TERMINATING: &str = "NamespaceTerminating";
 /// What was being done in the Event of [`reason::WASM_PLUGIN_CREATED`].
 const PROVISION: &str = "Provision";
 
@@ -148,12 +150,21 @@ impl Recorder {
         }
     }
 
-    /// Sends an Event about an object. An Event that can't be sent is logged and forgotten: the conditions say the same.
+    /// Sends an Event about an object. An Event that can't be sent is logged and forgotten: the conditions say the same, or the object goes with its
+    /// namespace.
     pub async fn record(&self, event: &Event, regarding: &ObjectReference, reporter: Reporter) {
         let events = Api::<Body>::namespaced(self.client.clone(), regarding.namespace.as_deref().unwrap_or("default"));
         let body = event.body(regarding, reporter, &self.instance, Timestamp::now());
         if let Err(error) = events.create(&PostParams::default(), &body).await {
             let object = regarding.name.as_deref().unwrap_or_default();
+            if is_of_a_namespace_that_goes(&error) {
+                debug!(
+                    object,
+                    reason = event.reason,
+                    "no event recorded: its namespace is being deleted"
+                );
+                return;
+            }
             warn!(
                 error = &error as &dyn std::error::Error,
                 object,
@@ -161,6 +172,17 @@ impl Recorder {
                 "failed to record an event"
             );
         }
+    }
+}
+
+/// Whether something can't be created because its namespace is being deleted, or is gone since it was decided on.
+fn is_of_a_namespace_that_goes(error: &kube::Error) -> bool {
+    let kube::Error::Api(status) = error else { return false };
+    let Some(details) = &status.details else { return false };
+    match status.code {
+        403 => details.causes.iter().any(|cause| cause.reason == NAMESPACE_TERMINATING),
+        404 => details.kind == "namespaces",
+        _ => false,
     }
 }
 
@@ -267,6 +289,41 @@ mod tests {
         ];
         for (before, after, expected) in table {
             assert_eq!(kind(before.clone(), after.clone()), expected, "{before:?} {after:?}");
+        }
+    }
+
+    #[test]
+    fn who_lacks_a_right_is_told_from_a_namespace_that_goes() {
+        let answer = |code: u16, details: serde_json::Value| {
+            let status = serde_json::json!({"status": "Failure", "code": code, "details": details});
+            let status: kube::core::Status = serde_json::from_value(status).unwrap();
+            kube::Error::Api(status.boxed())
+        };
+        let event = |causes: serde_json::Value| serde_json::json!({"name": "crs.1", "kind": "events", "group": "events.k8s.io", "causes": causes});
+        let terminating = serde_json::json!([
+            {"message": "namespace shop is being terminated", "field": "metadata.namespace", "reason": NAMESPACE_TERMINATING},
+        ]);
+        let gone = serde_json::json!({"name": "shop", "kind": "namespaces"});
+        for (what, error, expected) in [
+            ("it is being deleted", answer(403, event(terminating.clone())), true),
+            ("it is gone", answer(404, gone.clone()), true),
+            ("a right is missing", answer(403, event(serde_json::json!([]))), false),
+            (
+                "a right is missing, without details",
+                answer(403, serde_json::Value::Null),
+                false,
+            ),
+            (
+                "a quota",
+                answer(403, event(serde_json::json!([{"reason": "QuotaExceeded"}]))),
+                false,
+            ),
+            ("the kind isn't there", answer(404, event(serde_json::json!([]))), false),
+            ("another refusal", answer(422, event(terminating)), false),
+            ("a failure that speaks of a namespace", answer(500, gone), false),
+            ("no answer", kube::Error::LinesCodecMaxLineLengthExceeded, false),
+        ] {
+            assert_eq!(is_of_a_namespace_that_goes(&error), expected, "{what}");
         }
     }
 
