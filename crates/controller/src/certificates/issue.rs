@@ -58,6 +58,16 @@ pub fn leaf(signer: &Pair, names: &[String], not_after: Timestamp, now: Timestam
     pair(certificate, &key)
 }
 
+/// When a certificate by [`authority`] or [`leaf`] was made. Its life is counted from here: one of a few minutes would otherwise be over before it began.
+#[must_use]
+pub fn made_at(certificate: &Certificate) -> Timestamp {
+    let made = certificate
+        .not_before
+        .saturating_add(BACKDATED)
+        .unwrap_or(Timestamp::MAX);
+    made.min(certificate.not_after)
+}
+
 /// Sets from when to when it is good, in whole seconds, as certificates have them.
 fn limit(params: &mut CertificateParams, now: Timestamp, not_after: Timestamp) {
     // The type of these times is of a crate that rcgen doesn't re-export.

@@ -274,12 +274,9 @@ fn next_look(authority: &Authority, observed: &Observed, policy: &Policy, now: T
 
 /// When two thirds of its life are over: a third is time enough to notice that renewals fail.
 fn renew_at(certificate: &Certificate) -> Timestamp {
-    let life = certificate.not_before.duration_until(certificate.not_after);
-    let two_thirds = SignedDuration::from_secs(life.as_secs() / 3 * 2);
-    certificate
-        .not_before
-        .saturating_add(two_thirds)
-        .unwrap_or(Timestamp::MAX)
+    let made = issue::made_at(certificate);
+    let two_thirds = SignedDuration::from_secs(made.duration_until(certificate.not_after).as_secs() / 3 * 2);
+    made.saturating_add(two_thirds).unwrap_or(Timestamp::MAX)
 }
 
 fn names(policy: &Policy, peer: Peer) -> &[String] {

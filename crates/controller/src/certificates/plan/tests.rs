@@ -319,6 +319,45 @@ fn a_certificate_is_renewed_when_two_thirds_of_its_life_are_over() {
 }
 
 #[test]
+fn lives_as_short_as_flags_allow_are_used_for_two_thirds_and_come_to_rest() {
+    let second = Duration::from_secs(1);
+    let mut cluster = Cluster::new();
+    // Shorter than certificates are backdated by.
+    cluster.policy = Policy {
+        authority_life: 270 * second,
+        leaf_life: 90 * second,
+        delay: 15 * second,
+        ..policy()
+    };
+    assert_eq!(cluster.settle().len(), 3);
+    let ca = cluster.signer();
+    let mut written = Vec::new();
+    for age in 1..=200 {
+        cluster.pass(second);
+        written.extend(cluster.settle().into_iter().map(|why| (age, why)));
+        let [controller, cache] = Peer::ALL.map(|peer| cluster.leaf(peer));
+        connect(&controller, &cache, cluster.now).expect("connected");
+    }
+    let renewed = "two thirds of the certificate's life are over";
+    let by_another = "the certificate is not by this ca, for other names, or has expired";
+    let expected = [
+        (60, renewed),
+        (60, renewed),
+        (120, renewed),
+        (120, renewed),
+        (180, "two thirds of the ca's life are over"),
+        (180, renewed),
+        (180, renewed),
+        (180, "all peers' secrets have the ca's successor"),
+        (195, "the ca's successor signs from now on"),
+        (195, by_another),
+        (195, by_another),
+    ];
+    assert_eq!(written, expected);
+    assert_ne!(cluster.signer(), ca);
+}
+
+#[test]
 fn a_ca_is_replaced_step_by_step() {
     let mut cluster = Cluster::new();
     cluster.settle();
