@@ -163,7 +163,7 @@ impl Gateway<'_> {
             r"--output=jsonpath={.data.root-cert\.pem}",
         ];
         let authority = self.get(&authority).await?;
-        let hosts = format!("127.0.0.1 localhost\n{NODE} istiod.istio-system.svc registry.test\n");
+        let hosts = format!("127.0.0.1 localhost\n{NODE} istiod.istio-system.svc\n");
         for (path, text) in [
             ("var/run/secrets/tokens/istio-token", token.trim_end()),
             ("var/run/secrets/istio/root-cert.pem", &authority),
