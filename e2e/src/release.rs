@@ -1,43 +1,66 @@
-//! A release of the chart on real nodes: Helm installs it with the images that `cargo xtask images` assembled.
+//! A release of the chart by Helm: on an API server alone, or on real nodes, with the images that `cargo xtask images` assembled.
 
-use std::net::{IpAddr, SocketAddr};
+mod go_operator;
+mod pods;
+mod processes;
 
-use k8s_openapi::NamespaceResourceScope;
+use std::collections::BTreeMap;
+use std::path::Path;
+
 use k8s_openapi::api::apps::v1::Deployment;
-use k8s_openapi::api::coordination::v1::Lease;
-use k8s_openapi::api::core::v1::{Pod, Service};
-use kube::api::ListParams;
-use kube::{Api, Client, Resource, ResourceExt as _};
+use k8s_openapi::api::core::v1::Secret;
+use k8s_openapi::{ByteString, NamespaceResourceScope};
+use kube::{Api, Client, Resource};
 
-use crate::manifests::{chart, helm, try_helm};
-use crate::nodes::is_ready;
-use crate::wait::until_within;
-use crate::{cluster, http};
+use crate::cluster;
+use crate::manifests::{NAMESPACE, chart, helm, try_helm};
 
-use std::time::Duration;
+/// The chart's name, and the Go operator's.
+const CHART: &str = "coraza-kubernetes-operator";
 
-/// How long a roll-out may take: each Pod drains for seconds, and two nodes share this machine.
-const PATIENCE: Duration = Duration::from_secs(180);
-
-/// A release in a namespace of its own. Dropping it takes both away.
+/// A release, and the namespace that it is in. Dropping it takes both away, but for the documentation's namespace.
 pub struct Release {
-    /// Its name, and its namespace's.
+    /// Its name.
     pub name: String,
+    /// Its namespace.
+    pub namespace: String,
     /// A client with all rights.
     pub client: Client,
 }
 
 impl Release {
-    /// Installs it and waits until all Pods are Ready.
+    /// Nothing yet, in a namespace of its own name, which Helm makes.
+    ///
+    /// # Panics
+    /// If the kubeconfig can't be read.
+    pub async fn new() -> Self {
+        let unique = uuid::Uuid::new_v4().simple().to_string();
+        let name = format!("waf-{}", unique.get(..8).unwrap_or_default());
+        Self {
+            namespace: name.clone(),
+            name,
+            client: crate::client().await,
+        }
+    }
+
+    /// Nothing yet, where the documentation has it.
+    ///
+    /// # Panics
+    /// If the kubeconfig can't be read.
+    pub async fn of_the_documentation() -> Self {
+        Self {
+            name: CHART.to_owned(),
+            namespace: NAMESPACE.to_owned(),
+            client: crate::client().await,
+        }
+    }
+
+    /// Installs one on real nodes and waits until all Pods are Ready.
     ///
     /// # Panics
     /// If Helm fails.
     pub async fn install(flags: &[&str]) -> Self {
-        let unique = uuid::Uuid::new_v4().simple().to_string();
-        let release = Self {
-            name: format!("waf-{}", unique.get(..8).unwrap_or_default()),
-            client: crate::client().await,
-        };
+        let release = Self::new().await;
         // The CRDs of an earlier release are there.
         let mut all = vec!["--create-namespace", "--take-ownership", "--wait"];
         all.extend(flags);
@@ -48,7 +71,10 @@ impl Release {
     /// What its objects' names begin with.
     #[must_use]
     pub fn full_name(&self) -> String {
-        format!("{}-coraza-kubernetes-operator", self.name)
+        if self.name == CHART {
+            return self.name.clone();
+        }
+        format!("{}-{CHART}", self.name)
     }
 
     /// Runs a command of Helm on it, with our chart if the command wants one, and gives what it printed.
@@ -56,141 +82,116 @@ impl Release {
     /// # Panics
     /// If Helm fails.
     pub fn helm(&self, command: &str, more: &[&str]) -> String {
-        let chart = ["install", "upgrade"]
-            .contains(&command)
-            .then(|| chart().display().to_string());
-        let mut args = vec![command, &self.name, "--namespace", &self.name];
-        args.extend(chart.as_deref());
-        if more.contains(&"--wait") {
-            args.push("--timeout=180s");
-        }
-        args.extend(more);
+        let chart = chart();
+        let chart = ["install", "upgrade"].contains(&command).then_some(chart.as_path());
+        self.helm_with(command, chart, more)
+    }
+
+    /// As [`helm`](Self::helm), with a chart of the test's own.
+    fn helm_with(&self, command: &str, chart: Option<&Path>, more: &[&str]) -> String {
+        let args = self.args(command, chart, more);
+        let args: Vec<&str> = args.iter().map(String::as_str).collect();
         // Whatever else the test does goes on meanwhile.
         tokio::task::block_in_place(|| helm(&args))
+    }
+
+    /// What Helm says when it refuses a command.
+    ///
+    /// # Panics
+    /// If it doesn't.
+    #[must_use]
+    pub fn helm_refuses(&self, command: &str, more: &[&str]) -> String {
+        let args = self.args(command, Some(&chart()), more);
+        let args: Vec<&str> = args.iter().map(String::as_str).collect();
+        let output = tokio::task::block_in_place(|| try_helm(&args));
+        assert!(!output.status.success(), "helm {} was taken", args.join(" "));
+        String::from_utf8_lossy(&output.stderr).into_owned()
+    }
+
+    fn args(&self, command: &str, chart: Option<&Path>, more: &[&str]) -> Vec<String> {
+        let mut args = vec![command.to_owned(), self.name.clone()];
+        args.push(format!("--namespace={}", self.namespace));
+        args.extend(chart.map(|chart| chart.display().to_string()));
+        if more.contains(&"--wait") {
+            args.push("--timeout=180s".to_owned());
+        }
+        args.extend(more.iter().map(|&flag| flag.to_owned()));
+        args
     }
 
     /// Objects of a kind in its namespace.
     #[must_use]
     pub fn api<K: Resource<DynamicType = (), Scope = NamespaceResourceScope>>(&self) -> Api<K> {
-        Api::namespaced(self.client.clone(), &self.name)
+        Api::namespaced(self.client.clone(), &self.namespace)
     }
 
-    /// The Pods of a component.
+    /// A component's Deployment.
     ///
     /// # Panics
-    /// If the API server doesn't answer.
-    pub async fn pods(&self, component: &str) -> Vec<Pod> {
-        let selector = format!("app.kubernetes.io/component={component}");
-        let list = self.api::<Pod>().list(&ListParams::default().labels(&selector)).await;
-        list.expect("a list of Pods").items
+    /// If there is none.
+    pub async fn deployment(&self, component: &str) -> Deployment {
+        let name = format!("{}-{component}", self.full_name());
+        let deployment = self.api::<Deployment>().get(&name).await;
+        deployment.unwrap_or_else(|error| panic!("failed to get Deployment {name}: {error}"))
     }
 
-    /// Waits until a component has exactly so many Pods and all are Ready, and gives them.
-    pub async fn settled(&self, component: &str, count: usize) -> Vec<Pod> {
-        until_within(PATIENCE, &format!("{count} Pods of the {component}"), async || {
-            let pods = self.pods(component).await;
-            let ready = pods.iter().filter(|pod| is_ready(pod)).count();
-            if pods.len() == count && ready == count {
-                Ok(pods)
-            } else {
-                Err(format!("{ready} of {} are Ready", pods.len()))
-            }
-        })
-        .await
-    }
-
-    /// Starts all Pods of a component anew, as `kubectl rollout restart` does, and waits until that is done.
-    pub async fn restart(&self, component: &str) {
-        let deployment = format!("deployment/{}-{component}", self.full_name());
-        let namespace = format!("--namespace={}", self.name);
-        tokio::task::block_in_place(|| {
-            cluster::kubectl(&["rollout", "restart", &namespace, &deployment]);
-            cluster::kubectl(&["rollout", "status", &namespace, "--timeout=180s", &deployment]);
-        });
-        let deployment = self.api::<Deployment>();
-        let deployment = deployment.get(&format!("{}-{component}", self.full_name())).await;
-        let replicas = deployment.expect("a Deployment").spec.and_then(|spec| spec.replicas);
-        self.settled(component, usize::try_from(replicas.unwrap_or(1)).unwrap_or(1))
-            .await;
-    }
-
-    /// Who holds the Lease: a process of a Pod, by the Pod's name and a number of its own.
-    ///
-    /// # Errors
-    /// If nobody does.
-    pub async fn holder(&self) -> Result<String, String> {
-        let lease = self.api::<Lease>().get("waf.k8s.coraza.io").await;
-        let lease = lease.map_err(|error| error.to_string())?;
-        let holder = lease.spec.and_then(|spec| spec.holder_identity);
-        holder
-            .filter(|holder| !holder.is_empty())
-            .ok_or_else(|| "nobody leads".to_owned())
-    }
-
-    /// The Pod of the controller that leads.
-    pub async fn leader(&self) -> Pod {
-        until_within(PATIENCE, "a leader", async || {
-            let holder = self.holder().await?;
-            let pods = self.pods("controller").await;
-            let leader = pods.into_iter().find(|pod| holder.starts_with(&pod.name_any()));
-            leader.ok_or(format!("the Lease is held by {holder}"))
-        })
-        .await
-    }
-
-    /// The address of the caches' Service, which every Pod and every test reaches.
+    /// The replicas that a component's Deployment wants.
     ///
     /// # Panics
-    /// If it has none.
-    pub async fn rules(&self) -> SocketAddr {
-        let services = self.api::<Service>();
-        let service = services.get(&self.full_name()).await.expect("a Service");
-        let address = service.spec.and_then(|spec| spec.cluster_ip);
-        SocketAddr::new(
-            address.and_then(|address| address.parse().ok()).expect("an address"),
-            80,
-        )
+    /// If there is no such Deployment.
+    pub async fn replicas(&self, component: &str) -> i32 {
+        let spec = self.deployment(component).await.spec;
+        spec.and_then(|spec| spec.replicas).expect("the API server's default")
     }
 
-    /// Waits until each Ready cache serves a revision of a RuleSet. `token` may read it.
-    pub async fn served(&self, ruleset: &str, token: &str, uuid: &str) {
-        let path = format!("/rules/{ruleset}/latest");
-        until_within(
-            PATIENCE,
-            &format!("every cache to serve {ruleset} at {uuid}"),
-            async || {
-                for pod in self.pods("cache").await.iter().filter(|pod| is_ready(pod)) {
-                    let address: Option<IpAddr> = pod
-                        .status
-                        .as_ref()
-                        .and_then(|status| status.pod_ip.as_ref()?.parse().ok());
-                    let address = address.ok_or("a Pod without an address")?;
-                    let answer = http::get(SocketAddr::new(address, 18080), &path, Some(token)).await;
-                    let answer = answer.map_err(|error| format!("{}: {error:#}", pod.name_any()))?;
-                    if answer.status != 200 || answer.json::<serde_json::Value>()["uuid"] != uuid {
-                        return Err(format!("{}: {} {}", pod.name_any(), answer.status, answer.text()));
-                    }
-                }
-                Ok(())
-            },
-        )
-        .await;
+    /// What is in the Secrets of the controller's CA, of the controller and of the caches.
+    ///
+    /// # Panics
+    /// If one isn't there.
+    pub async fn certificates(&self) -> [BTreeMap<String, ByteString>; 3] {
+        let secret = async |name: &str| {
+            let name = format!("{}-{name}", self.full_name());
+            let secret = self.api::<Secret>().get(&name).await;
+            let secret = secret.unwrap_or_else(|error| panic!("failed to get Secret {name}: {error}"));
+            secret.data.unwrap_or_default()
+        };
+        [
+            secret("self-signed-ca").await,
+            secret("controller-tls").await,
+            secret("cache-tls").await,
+        ]
     }
 }
 
 impl Drop for Release {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            let namespace = format!("--namespace={}", self.name);
+            let namespace = format!("--namespace={}", self.namespace);
             for what in [
                 &["get", "pods,endpointslices", "--output=wide"][..],
                 &["get", "events", "--sort-by=.lastTimestamp"],
                 &["logs", "--selector=app.kubernetes.io/component", "--prefix", "--tail=5"],
             ] {
-                eprintln!("{}", cluster::kubectl(&[what, &[&namespace]].concat()));
+                let said = cluster::try_kubectl(&[what, &[&namespace]].concat());
+                eprintln!("{}", said.unwrap_or_else(|error| error));
             }
         }
-        let _ = try_helm(&["uninstall", &self.name, "--namespace", &self.name, "--ignore-not-found"]);
-        cluster::kubectl(&["delete", "namespace", &self.name, "--wait=false", "--ignore-not-found"]);
+        let _ = try_helm(&[
+            "uninstall",
+            &self.name,
+            "--namespace",
+            &self.namespace,
+            "--ignore-not-found",
+        ]);
+        // That of the documentation is also that of `deploy/`, which other suites apply.
+        if self.namespace != NAMESPACE {
+            cluster::kubectl(&[
+                "delete",
+                "namespace",
+                &self.namespace,
+                "--wait=false",
+                "--ignore-not-found",
+            ]);
+        }
     }
 }

@@ -51,7 +51,7 @@ async fn who_needs_it_is_let_in_and_nobody_else() {
     let stranger = ClientPod::start(&namespace, "stranger", json!({})).await;
     let path = format!("/rules/{}/shop/latest", namespace.name);
     let header = format!("authorization: Bearer {token}");
-    let rules = format!("{}.{}:80", release.full_name(), release.name);
+    let rules = format!("{}.{}:80", release.full_name(), release.namespace);
     let asks = |pod: &ClientPod<'_>| pod.get(&rules, &path, Some(&header)).map(|(status, _)| status);
     // Only a policy keeps the stranger out.
     assert_eq!((asks(&gateway), asks(&stranger)), (Ok(200), Ok(200)));
