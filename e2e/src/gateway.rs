@@ -159,11 +159,7 @@ impl Gateway {
     /// All that pilot-agent and Envoy have written.
     #[must_use]
     pub fn agent_log(&self) -> String {
-        let pod = format!("{}-{}", self.namespace, self.address);
-        let log = environment().cluster.dir.join("pods").join(pod).join("pilot-agent.log");
-        std::fs::read(log)
-            .map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
-            .unwrap_or_default()
+        log(&self.namespace, self.address)
     }
 
     /// Waits until pilot-agent or Envoy has written something.
@@ -187,6 +183,14 @@ impl Gateway {
         deleted.unwrap_or_else(|error| panic!("failed to delete Pod {}: {error}", self.pod));
         Self::run(&self.namespace, &self.name).await
     }
+}
+
+/// All that pilot-agent and Envoy have written in the Pod of a Gateway at an address.
+pub(crate) fn log(namespace: &str, address: Ipv4Addr) -> String {
+    let pods = environment().cluster.dir.join("pods");
+    let log = std::fs::read(pods.join(format!("{namespace}-{address}/pilot-agent.log")));
+    log.map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
+        .unwrap_or_default()
 }
 
 /// An address of the Pods' network that no Pod of this suite has had.

@@ -1,14 +1,40 @@
 //! The shell blocks of the documentation, and a shell that runs a page's, one after the other, as its reader would.
+//!
+//! Each block is run somewhere: most on an API server alone (`docs`), those that need more in a mesh (`istio_docs`) or on nodes (`node_docs`), with the
+//! other blocks of their page.
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::environment::{checkout, environment};
+use crate::manifests::values;
 use crate::process;
 
 /// What begins a block in the shell's language.
 const FENCE: &str = "```sh";
+
+/// Where a block can be run, by the mark after [`FENCE`]. There is no mark for one that is run nowhere.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Place {
+    /// Wherever there is an API server with our kinds. No mark.
+    Anywhere,
+    /// Where Gateways have proxies, as in suites named `istio_*`: `needs=mesh`.
+    Mesh,
+    /// Where Pods run, as in suites named `node_*`: `needs=nodes`.
+    Nodes,
+}
+
+impl Place {
+    fn read(mark: &str) -> Option<Self> {
+        match mark {
+            "" => Some(Self::Anywhere),
+            "needs=mesh" => Some(Self::Mesh),
+            "needs=nodes" => Some(Self::Nodes),
+            _ => None,
+        }
+    }
+}
 
 /// A block.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -17,16 +43,32 @@ pub struct Block {
     pub line: usize,
     /// What is run.
     pub text: String,
-    /// Why it isn't run.
-    pub skip: Option<String>,
+    /// Where.
+    pub place: Place,
+}
+
+/// A page.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Page {
+    /// The name of its file.
+    pub name: String,
+    /// Its blocks.
+    pub blocks: Vec<Block>,
+}
+
+impl Page {
+    /// Whether it has a block that only a place can run.
+    #[must_use]
+    pub fn needs(&self, place: Place) -> bool {
+        self.blocks.iter().any(|block| block.place == place)
+    }
 }
 
 /// The blocks of a page. Those in lists are indented.
 ///
 /// # Panics
-/// If a block has another mark than `skip=`, or no end.
-#[must_use]
-pub fn blocks(page: &str) -> Vec<Block> {
+/// If a block has a mark that means nothing, or no end.
+fn blocks(page: &str) -> Vec<Block> {
     let mut blocks = Vec::new();
     let mut lines = page.lines().enumerate();
     while let Some((at, line)) = lines.next() {
@@ -34,13 +76,8 @@ pub fn blocks(page: &str) -> Vec<Block> {
         let Some(mark) = line.trim_start().strip_prefix(FENCE) else {
             continue;
         };
-        let skip = match mark.trim() {
-            "" => None,
-            mark => Some(
-                mark.strip_prefix("skip=")
-                    .unwrap_or_else(|| panic!("what is `{mark}`?")),
-            ),
-        };
+        let mark = mark.trim();
+        let place = Place::read(mark).unwrap_or_else(|| panic!("what is `{mark}`?"));
         let mut text = String::new();
         loop {
             let (_, line) = lines
@@ -54,7 +91,7 @@ pub fn blocks(page: &str) -> Vec<Block> {
         blocks.push(Block {
             line: at + 2,
             text,
-            skip: skip.map(str::to_owned),
+            place,
         });
     }
     blocks
@@ -68,38 +105,40 @@ const TESTED_ELSEWHERE: &str = "kubectl-coraza.md";
 /// # Panics
 /// If there is none.
 #[must_use]
-pub fn pages() -> Vec<(String, String)> {
+pub fn pages() -> Vec<Page> {
     let folder = std::fs::read_dir(checkout("docs")).expect("there is documentation");
     let paths = folder.map(|file| file.expect("a file in it").path());
     let mut pages: Vec<_> = paths
         .filter(|path| path.extension().is_some_and(|extension| extension == "md"))
         .map(|path| {
-            let name = path
-                .file_name()
-                .and_then(|name| name.to_str())
-                .expect("a name")
-                .to_owned();
-            (name, std::fs::read_to_string(&path).expect("a page can be read"))
+            let name = path.file_name().and_then(|name| name.to_str()).expect("a name");
+            Page {
+                name: name.to_owned(),
+                blocks: blocks(&std::fs::read_to_string(&path).expect("a page can be read")),
+            }
         })
-        .filter(|(name, _)| name != TESTED_ELSEWHERE)
+        .filter(|page| page.name != TESTED_ELSEWHERE)
         .collect();
-    pages.sort();
+    pages.sort_by(|one, other| one.name.cmp(&other.name));
+    assert!(!pages.is_empty(), "there is no page");
     pages
 }
 
-/// Runs the blocks of a page in one shell.
+/// Runs the blocks of a page that can be run here in one shell, as its reader would, and gives how many there were.
 ///
 /// # Errors
 /// All that was said until a command failed.
 ///
 /// # Panics
 /// If there is no shell.
-pub fn run(page: &str, blocks: &[Block]) -> Result<(), String> {
+pub fn run(page: &Page, here: Place) -> Result<usize, String> {
     let work = process::folder("page");
-    let mut script = "set -euo pipefail\n".to_owned();
-    for block in blocks.iter().filter(|block| block.skip.is_none()) {
-        let Block { line, text, .. } = block;
-        write!(script, "echo '--- docs/{page}:{line}'\n{text}").expect("a string");
+    // A reader ends what runs in the background, too.
+    let mut script = "set -euo pipefail\ntrap 'kill $(jobs -p) 2> /dev/null || true' EXIT\n".to_owned();
+    let can_be_run = |block: &&Block| [Place::Anywhere, here].contains(&block.place);
+    let blocks: Vec<&Block> = page.blocks.iter().filter(can_be_run).collect();
+    for Block { line, text, .. } in &blocks {
+        write!(script, "echo '--- docs/{}:{line}'\n{text}", page.name).expect("a string");
     }
     let environment = environment();
     let output = Command::new("bash")
@@ -108,18 +147,22 @@ pub fn run(page: &str, blocks: &[Block]) -> Result<(), String> {
         .current_dir(checkout("."))
         .env("PATH", path(&work))
         .env("KUBECONFIG", &environment.cluster.kubeconfig)
+        // What pages let their readers choose.
         .env("WORK", &work)
         .env("RULES", environment.core_rule_set.join("rules/@owasp_crs"))
+        .env("VALUES", &values()["go"])
         .env("HELM_CACHE_HOME", work.join("helm/cache"))
         .env("HELM_CONFIG_HOME", work.join("helm/config"))
         .env("HELM_DATA_HOME", work.join("helm/data"))
         .output()
         .expect("there is bash");
-    if output.status.success() {
-        return Ok(());
-    }
     let said = [output.stdout, output.stderr].concat();
-    Err(format!("{}\n{}", output.status, String::from_utf8_lossy(&said)))
+    let said = String::from_utf8_lossy(&said);
+    if output.status.success() {
+        eprintln!("{said}");
+        return Ok(blocks.len());
+    }
+    Err(format!("docs/{}: {}\n{said}", page.name, output.status))
 }
 
 /// The tools that a reader has, before those of the system.
@@ -145,21 +188,25 @@ mod tests {
 
     #[test]
     fn blocks_have_lines_and_marks() {
-        let page = "# Page\n\n```sh\na\n```\n\n1. In a list:\n\n   ```sh skip=needs the moon\n   b\n     c\n   ```\n\n```yaml\nd: e\n```\n";
-        let block = |line, text: &str, skip: Option<&str>| Block {
+        let page = "# Page\n\n```sh\na\n```\n\n1. In a list:\n\n   ```sh needs=nodes\n   b\n     c\n   ```\n\n```yaml\nd: e\n```\n\n```sh needs=mesh\nf\n```\n";
+        let block = |line, text: &str, place| Block {
             line,
             text: text.to_owned(),
-            skip: skip.map(str::to_owned),
+            place,
         };
         assert_eq!(
             blocks(page),
-            [block(4, "a\n", None), block(10, "b\n  c\n", Some("needs the moon"))]
+            [
+                block(4, "a\n", Place::Anywhere),
+                block(10, "b\n  c\n", Place::Nodes),
+                block(19, "f\n", Place::Mesh),
+            ]
         );
     }
 
     #[test]
-    #[should_panic(expected = "what is `silently`?")]
+    #[should_panic(expected = "what is `skip`?")]
     fn a_mark_that_means_nothing_is_refused() {
-        let _ = blocks("```sh silently\na\n```\n");
+        let _ = blocks("```sh skip\na\n```\n");
     }
 }

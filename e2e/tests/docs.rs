@@ -1,14 +1,8 @@
-//! The documentation's shell blocks are run, page by page, in a cluster that has the operator. *Shared*, and one test: pages use the names that they tell.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::print_stdout,
-    reason = "a test fails by a panic, and says what it doesn't run"
-)]
+//! The documentation's shell blocks are run, page by page, in a cluster that has the operator; those that need more than an API server are run by
+//! `istio_docs` and `node_docs`. *Shared*, and one test: pages use the names that they tell.
 
-use coraza_e2e::pages::{blocks, pages, run};
-use coraza_e2e::{Fleet, cluster};
+use coraza_e2e::pages::{Place, pages, run};
+use coraza_e2e::{Fleet, Release, cluster};
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs a cluster: cargo xtask test"]
@@ -17,16 +11,15 @@ async fn every_shell_block_works() {
     cluster::install_mesh().await;
     let mut ran = 0;
     let mut failed = Vec::new();
-    for (page, text) in pages() {
-        let blocks = blocks(&text);
-        for block in &blocks {
-            match &block.skip {
-                Some(reason) => println!("NOT RUN: docs/{page}:{}: {reason}", block.line),
-                None => ran += 1,
-            }
-        }
-        if let Err(said) = run(&page, &blocks) {
-            failed.push(format!("docs/{page}: {said}"));
+    for page in pages() {
+        // What there is to come from.
+        let _go_operator = match page.name.as_str() {
+            "migration.md" => Some(go_operator().await),
+            _ => None,
+        };
+        match run(&page, Place::Anywhere) {
+            Ok(blocks) => ran += blocks,
+            Err(said) => failed.push(said),
         }
         // What a reader would keep.
         for namespace in ["shop", "tuning"] {
@@ -34,5 +27,11 @@ async fn every_shell_block_works() {
         }
     }
     assert!(failed.is_empty(), "{}", failed.join("\n\n"));
-    assert!(ran > 20, "only {ran} blocks were run");
+    assert!(ran > 30, "only {ran} blocks were run");
+}
+
+async fn go_operator() -> Release {
+    let release = Release::of_the_documentation().await;
+    release.install_the_go_operator();
+    release
 }

@@ -286,9 +286,6 @@ fn report(results: &[(&Suite<'_>, Counts)], required: &[String], elapsed: Durati
         for reason in &counts.reasons {
             println!("    skipped: {reason}");
         }
-        for part in &counts.not_run {
-            println!("    not run: {part}");
-        }
         total.add(counts);
     }
     let unmet = suite::unmet(results, required);

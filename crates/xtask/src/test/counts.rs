@@ -5,9 +5,6 @@ use std::fmt;
 /// What a test prints, followed by the reason, when it can't run here.
 const SKIPPED: &str = "SKIPPED: ";
 
-/// What a test prints, followed by what and why, of a part of it that nothing here can run.
-const NOT_RUN: &str = "NOT RUN: ";
-
 /// How a reason says that it is about the conformance data, which lies beside the checkout and isn't everywhere.
 const CONFORMANCE_DATA: &str = "../shared/";
 
@@ -21,8 +18,6 @@ pub(crate) struct Counts {
     pub(crate) unavoidable: usize,
     /// Why those that were skipped were, each reason once.
     pub(crate) reasons: Vec<String>,
-    /// Parts of tests that passed which were not run, and why.
-    pub(crate) not_run: Vec<String>,
 }
 
 impl Counts {
@@ -81,8 +76,6 @@ pub(crate) fn read(text: &str) -> Counts {
             said_so += 1;
             counts.unavoidable += usize::from(reason.contains(CONFORMANCE_DATA));
             counts.because(reason);
-        } else if let Some(part) = line.strip_prefix(NOT_RUN) {
-            counts.not_run.push(part.to_owned());
         } else if let Some((_, ignored)) = line
             .strip_prefix("test ")
             .and_then(|test| test.split_once(" ... ignored"))
@@ -123,7 +116,6 @@ mod tests {
                 skipped: 1,
                 unavoidable: 0,
                 reasons: vec!["needs a moon".to_owned()],
-                not_run: Vec::new(),
             }
         );
         assert_eq!(counts.to_string(), "12 passed, 1 failed, 1 skipped");
@@ -146,7 +138,6 @@ mod tests {
                 skipped: 1,
                 unavoidable: 0,
                 reasons: vec!["no such kernel".to_owned()],
-                not_run: Vec::new(),
             }
         );
     }
@@ -156,14 +147,6 @@ mod tests {
         let text = "SKIPPED: corpus: ../shared/data/corpus is absent\nSKIPPED: no moon\n\ntest result: ok. 2 passed; 0 failed; 0 ignored\n";
         let counts = read(text);
         assert_eq!((counts.skipped, counts.unavoidable), (2, 1));
-    }
-
-    #[test]
-    fn a_part_that_was_not_run_is_told_of_a_test_that_passed() {
-        let counts =
-            read("NOT RUN: docs/install.md:24: needs a node\ntest result: ok. 1 passed; 0 failed; 0 ignored\n");
-        assert_eq!((counts.passed, counts.skipped), (1, 0));
-        assert_eq!(counts.not_run, ["docs/install.md:24: needs a node"]);
     }
 
     #[test]
