@@ -17,8 +17,9 @@ use crate::{cluster, http};
 /// How long a roll-out may take: each Pod drains for seconds, and two nodes share this machine.
 const PATIENCE: Duration = Duration::from_secs(180);
 
-/// Where a cache serves rules, and where both serve metrics.
+/// Where a cache serves rules.
 const RULES: u16 = 18080;
+/// Where both components serve metrics.
 const METRICS: u16 = 8443;
 
 impl Release {

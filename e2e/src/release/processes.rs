@@ -12,7 +12,8 @@ use crate::{Cache, Controller, cache, controller, environment, token};
 const API_AUDIENCE: &str = "https://kubernetes.default.svc";
 
 /// Flags that say where a controller listens and what it reads, which a test's own has in its own way.
-const OF_CONTROLLERS: [&str; 4] = [
+const OF_CONTROLLERS: [&str; 5] = [
+    "--debug-bind-address",
     "--grpc-bind-address",
     "--health-probe-bind-address",
     "--metrics-bind-address",
