@@ -39,16 +39,18 @@ pub(crate) async fn run(args: &Args) -> Result<()> {
     }
     std::fs::create_dir_all(&folder)?;
 
-    // 1. Programs, as files: static, with the list of their crates in them.
+    // 1. Programs, as files: static, with the list of their crates in them. Those of the images are built as the images have them: cargo gives a crate
+    //    other features where others are built beside it.
     for platform in &args.platform {
-        let all = [&images::IN_IMAGES[..], &[KUBECTL_PLUGIN]].concat();
-        let built = images::programs(Profile::Release, *platform, &all).await?;
-        for program in all {
-            copy(
-                &built.join(program),
-                &folder,
-                &format!("{program}-linux-{}", platform.name()),
-            )?;
+        for packages in [&images::IN_IMAGES[..], &[KUBECTL_PLUGIN]] {
+            let built = images::programs(Profile::Release, *platform, packages).await?;
+            for program in packages {
+                copy(
+                    &built.join(program),
+                    &folder,
+                    &format!("{program}-linux-{}", platform.name()),
+                )?;
+            }
         }
     }
     // 2. Images of them.
