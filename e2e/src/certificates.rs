@@ -67,6 +67,16 @@ impl Authority {
         })
     }
 
+    /// Its own certificate and key.
+    #[must_use]
+    pub fn itself(&self) -> Identity {
+        Identity {
+            certificate: self.issuer.pem(),
+            key: self.issuer.key().serialize_pem(),
+            authority: self.issuer.pem(),
+        }
+    }
+
     fn issue_as(&self, name: &str, change: impl FnOnce(&mut CertificateParams)) -> Identity {
         let key = KeyPair::generate().expect("a key can be made");
         let mut params = CertificateParams::new(vec![name.to_owned()]).expect("a DNS name");

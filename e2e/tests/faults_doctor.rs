@@ -164,7 +164,7 @@ async fn chart(fleet: &Fleet) {
 /// Puts certificates into the Secret that a component's Deployment mounts.
 async fn secret(fleet: &Fleet, component: &str, identity: &Identity) {
     let client = coraza_e2e::client().await;
-    let deployments: Api<Deployment> = Api::namespaced(client.clone(), &fleet.namespace);
+    let deployments: Api<Deployment> = Api::namespaced(client, &fleet.namespace);
     let name = format!("coraza-coraza-kubernetes-operator-{component}");
     let pod = deployments
         .get(&name)
@@ -194,17 +194,20 @@ async fn secret(fleet: &Fleet, component: &str, identity: &Identity) {
         .flatten()
         .find(|volume| volume.name == mount.name)
         .unwrap();
-    let name = volume.secret.clone().unwrap().secret_name.unwrap();
+    fill(fleet, &volume.secret.clone().unwrap().secret_name.unwrap(), identity).await;
+}
+
+/// Puts certificates into a Secret.
+async fn fill(fleet: &Fleet, name: &str, identity: &Identity) {
     let secret = json!({
         "apiVersion": "v1",
         "kind": "Secret",
+        "metadata": {"name": name},
         "stringData": {"tls.crt": identity.certificate, "tls.key": identity.key, "ca.crt": identity.authority},
     });
-    let secrets: Api<Secret> = Api::namespaced(client, &fleet.namespace);
+    let secrets: Api<Secret> = Api::namespaced(coraza_e2e::client().await, &fleet.namespace);
     let parameters = PatchParams::apply("e2e").force();
-    let mut named = secret;
-    named["metadata"] = json!({"name": name});
-    secrets.patch(&name, &parameters, &Patch::Apply(named)).await.unwrap();
+    secrets.patch(name, &parameters, &Patch::Apply(secret)).await.unwrap();
 }
 
 fn doctor(fleet: &Fleet, namespace: &Namespace) -> Answer {
@@ -283,27 +286,30 @@ async fn doctor_finds_each_fault_of_a_broken_cluster_and_nothing_that_worked_sto
         "problem | Certificates | the Secret with the certificate of the cache does not exist",
         "problem | Caches' Service | no cache is ready",
         "unchecked | Caches and controller |",
+        "problem | Certificate authority | the Secret of the controller's own CA does not exist",
         &format!(
             "problem | Engines | the Gateway of Engine {}/lost does not exist",
             namespace.name
         ),
         "the Gateways of namespace",
+        // The chart calls the caches' Service by the release's name; this controller was told of none.
+        &format!(
+            "problem | WasmPlugins | the WasmPlugin of Engine {}/waf does not point at the caches: its gateway gets no rules",
+            namespace.name
+        ),
+        &format!(
+            "is \"outbound|80||coraza-cache.{0}.svc.cluster.local\"; the caches' Service is {0}/coraza-coraza-kubernetes-operator, port 80",
+            fleet.namespace
+        ),
     ] {
         assert!(said.contains(expected), "{expected}\n{said}");
     }
-    for good in [
-        "Kubernetes |",
-        "| CRDs |",
-        "Leader |",
-        "RuleSets |",
-        "WasmPlugins |",
-        "Go operator |",
-    ] {
+    for good in ["Kubernetes |", "| CRDs |", "Leader |", "RuleSets |", "Go operator |"] {
         assert!(!said.contains(good), "{good}\n{said}");
     }
     serves("with a broken cluster").await;
 
-    // A secret of another authority.
+    // A secret with another name; and a CA that signed none of them.
     secret(&fleet, "cache", &fleet.authority.issue("example.com")).await;
     let said = found(&doctor(&fleet, &namespace));
     assert!(
@@ -311,6 +317,20 @@ async fn doctor_finds_each_fault_of_a_broken_cluster_and_nothing_that_worked_sto
         "{said}"
     );
     assert!(said.contains("its names are example.com"), "{said}");
+    secret(&fleet, "cache", &fleet.authority.issue(certificates::CACHE)).await;
+    fill(
+        &fleet,
+        "coraza-coraza-kubernetes-operator-self-signed-ca",
+        &certificates::Authority::new().itself(),
+    )
+    .await;
+    let said = found(&doctor(&fleet, &namespace));
+    for expected in [
+        "problem | Certificate authority | the certificate of the cache is not by the controller's own CA",
+        "tls.crt is not good for coraza-cache by ca.crt",
+    ] {
+        assert!(said.contains(expected), "{expected}\n{said}");
+    }
 
     // Nobody leads.
     fleet.controllers[0].process.kill();

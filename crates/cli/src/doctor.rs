@@ -2,6 +2,7 @@
 
 pub(crate) mod certificate;
 pub(crate) mod checks;
+mod deployment;
 mod facts;
 mod finding;
 mod gather;

@@ -85,18 +85,35 @@ pub(crate) fn read(files: &Files) -> Result<Certificate, InvalidCertificate> {
 
 /// Whether key, certificate and authority belong together, and the certificate is for a name.
 pub(crate) fn verify(files: &Files, name: &'static str, now: Timestamp) -> Result<(), InvalidCertificate> {
-    let provider = Arc::new(aws_lc_rs::default_provider());
-    let chain = certificates(files, CERTIFICATE)?;
+    pair(files)?;
+    accepted(files, files, name, now)
+}
+
+/// Whether key and certificate belong together.
+pub(crate) fn pair(files: &Files) -> Result<(), InvalidCertificate> {
     let key = files
         .get(KEY)
         .filter(|key| !key.is_empty())
         .ok_or(InvalidCertificate::Missing(KEY))?;
     let key = PrivateKeyDer::from_pem_slice(key).map_err(|error| pem(KEY, &error))?;
-    CertifiedKey::from_der(chain.clone(), key, &provider).map_err(InvalidCertificate::Key)?;
+    let chain = certificates(files, CERTIFICATE)?;
+    CertifiedKey::from_der(chain, key, &aws_lc_rs::default_provider())
+        .map_err(InvalidCertificate::Key)
+        .map(drop)
+}
 
+/// Whether who trusts the authorities of some files accepts the certificate of others for a name.
+pub(crate) fn accepted(
+    shown: &Files,
+    trusted: &Files,
+    name: &'static str,
+    now: Timestamp,
+) -> Result<(), InvalidCertificate> {
+    let provider = Arc::new(aws_lc_rs::default_provider());
+    let chain = certificates(shown, CERTIFICATE)?;
     let wrong = |source| InvalidCertificate::Chain { name, source };
     let mut roots = RootCertStore::empty();
-    for authority in certificates(files, AUTHORITY)? {
+    for authority in certificates(trusted, AUTHORITY)? {
         roots.add(authority).map_err(wrong)?;
     }
     let verifier = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider);

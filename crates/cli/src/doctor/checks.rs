@@ -7,6 +7,7 @@ mod engines;
 mod istio;
 mod kubernetes;
 mod operator;
+mod plugins;
 mod rights;
 
 pub(crate) use engines::pull_secret;
@@ -31,11 +32,12 @@ pub(crate) fn all(facts: &Facts) -> Vec<Checked> {
         operator::go_operator(facts),
         rights::of_the_operator(facts),
         certificates::secrets(facts),
+        certificates::authority(facts),
         caches::reachable(facts),
         caches::subscribed(facts),
         engines::rule_sets(facts),
         engines::engines(facts),
-        engines::plugins(facts),
+        plugins::plugins(facts),
     ]
 }
 

@@ -11,7 +11,13 @@ use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomRe
 use k8s_openapi::jiff::Timestamp;
 
 use crate::caches::{Document, Leader};
+use crate::doctor::certificate::Files;
 use crate::doctor::finding::Known;
+
+/// The name of the Service's port with the rules: the Go chart's, too.
+pub(crate) const RULES_PORT: &str = "http-ruleset-cache-server";
+/// The name of the Service's port with the plugin.
+pub(crate) const PLUGIN_PORT: &str = "http-plugin";
 
 /// All that is looked at.
 #[derive(Debug, Clone)]
@@ -65,6 +71,8 @@ pub(crate) struct Operator {
     /// The leader's page about its caches.
     pub(crate) caches: Known<(Leader, Document)>,
     pub(crate) certificates: Vec<CertificateSecret>,
+    /// The Secret of the controller's own CA; nothing if certificates are somebody else's.
+    pub(crate) authority: Option<AuthoritySecret>,
     /// What each ServiceAccount may not do of what it must: who, and what in words.
     pub(crate) lacking_rights: Known<Vec<(String, String)>>,
 }
@@ -77,7 +85,15 @@ pub(crate) struct CertificateSecret {
     pub(crate) for_use: Use,
     pub(crate) name: String,
     /// Its files; nothing if there is none.
-    pub(crate) files: Known<Option<BTreeMap<String, Vec<u8>>>>,
+    pub(crate) files: Known<Option<Files>>,
+}
+
+/// The Secret of the controller's own CA.
+#[derive(Debug, Clone)]
+pub(crate) struct AuthoritySecret {
+    pub(crate) name: String,
+    /// Its files; nothing if there is none.
+    pub(crate) files: Known<Option<Files>>,
 }
 
 /// Whom a certificate is shown to.
@@ -112,6 +128,8 @@ pub(crate) struct Plugin {
     /// The UIDs of its owners.
     pub(crate) owners: BTreeSet<String>,
     pub(crate) url: String,
+    /// The digest of its module; none is empty.
+    pub(crate) sha256: String,
     /// Envoy's name of the caches.
     pub(crate) cluster: String,
     /// When its token expires, in seconds since 1970.

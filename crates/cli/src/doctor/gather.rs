@@ -199,6 +199,7 @@ fn view(plugin: &DynamicObject) -> Plugin {
             .map(|owner| owner.uid.clone())
             .collect::<BTreeSet<_>>(),
         url: text("/spec/url").to_owned(),
+        sha256: text("/spec/sha256").to_owned(),
         cluster: text("/spec/pluginConfig/cache_server_cluster").to_owned(),
         token_expires: claim("exp"),
         token_issued: claim("iat"),

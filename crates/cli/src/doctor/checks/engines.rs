@@ -1,4 +1,4 @@
-//! Engines and RuleSets: what their conditions say, what they name that isn't there, and what gateways were told.
+//! Engines and RuleSets: what their conditions say, and what they name that isn't there.
 
 use coraza_api::Engine;
 use coraza_api::condition::condition_type::{DEGRADED, ENFORCED, READY};
@@ -8,11 +8,8 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::ResourceExt as _;
 
 use crate::doctor::checks::{known, plural};
-use crate::doctor::facts::{Facts, Plugin};
+use crate::doctor::facts::Facts;
 use crate::doctor::finding::{Checked, Finding};
-
-/// A token is renewed at 80 % of its life: one that is older than this share was not.
-const RENEWED_BY: f64 = 0.9;
 
 /// That each RuleSet is served.
 pub(super) fn rule_sets(facts: &Facts) -> Checked {
@@ -174,76 +171,4 @@ fn enforced(conditions: &[Condition], what: &str, namespace: &str, gateway: &str
             pods,
         )),
     }
-}
-
-/// That each Engine's WasmPlugin is there, is its own, and carries a token that is good.
-pub(super) fn plugins(facts: &Facts) -> Checked {
-    let mut findings = Vec::new();
-    let engines: &[_] = facts.engines.as_ref().map(Vec::as_slice).unwrap_or_default();
-    let plugins = known(&facts.plugins, "WasmPlugins can't be read", &mut findings);
-    let mut looked_at = 0;
-    for engine in engines.iter().filter(|engine| is_accepted(engine)) {
-        let Some(plugins) = plugins else { break };
-        looked_at += 1;
-        let (namespace, name) = (engine.namespace().unwrap_or_default(), engine.name_any());
-        let what = format!("Engine {namespace}/{name}");
-        match plugins.get(&(namespace.clone(), format!("coraza-engine-{name}"))) {
-            // A name that is too long is shortened, and isn't looked for.
-            None if name.len() > 200 => {}
-            None => findings.push(Finding::problem(
-                format!("{what} has no WasmPlugin: its gateway runs no firewall"),
-                format!("there is no WasmPlugin {namespace}/coraza-engine-{name}"),
-                format!("kubectl -n {namespace} describe engine {name}; the controller makes it again when it can"),
-            )),
-            Some(plugin) => findings.extend(plugin_trouble(plugin, engine, &what, facts.now.as_second())),
-        }
-    }
-    Checked {
-        check: "WasmPlugins",
-        looked_at: plural(looked_at, "WasmPlugin"),
-        findings,
-    }
-}
-
-fn is_accepted(engine: &Engine) -> bool {
-    let conditions = engine
-        .status
-        .as_ref()
-        .map(|status| status.conditions.as_slice())
-        .unwrap_or_default();
-    condition(conditions, READY).is_some_and(|ready| ready.status == "True")
-}
-
-fn plugin_trouble(plugin: &Plugin, engine: &Engine, what: &str, now: i64) -> Option<Finding> {
-    let (namespace, name) = (engine.namespace().unwrap_or_default(), engine.name_any());
-    if !plugin.owners.contains(engine.uid().as_deref().unwrap_or_default()) {
-        return Some(Finding::problem(
-            format!("the WasmPlugin of {what} is somebody else's"),
-            format!("WasmPlugin {namespace}/coraza-engine-{name} is not owned by the Engine"),
-            format!("kubectl -n {namespace} delete wasmplugin coraza-engine-{name}"),
-        ));
-    }
-    let renew =
-        "see that a controller leads and may create serviceaccounts/token of coraza-plugin: it renews tokens by itself";
-    let Some(expires) = plugin.token_expires else {
-        let what = format!("the WasmPlugin of {what} carries no token: its gateway gets no rules");
-        return Some(Finding::problem(what, "pluginConfig.cache_token is no token", renew));
-    };
-    if expires <= now {
-        return Some(Finding::problem(
-            format!("the token of {what} has expired: gateway pods that start get no rules"),
-            format!("it expired {} s ago", now - expires),
-            renew,
-        ));
-    }
-    let life = plugin.token_issued.map(|issued| (issued, expires - issued));
-    #[expect(clippy::cast_precision_loss, reason = "lives of tokens are small numbers of seconds")]
-    let late = life.is_some_and(|(issued, life)| (now - issued) as f64 > life as f64 * RENEWED_BY);
-    late.then(|| {
-        Finding::warning(
-            format!("the token of {what} should have been renewed"),
-            format!("it expires in {} s", expires - now),
-            renew,
-        )
-    })
 }

@@ -10,6 +10,7 @@ use kube::ResourceExt as _;
 
 use crate::caches::Leader;
 use crate::doctor::checks::{USUAL_NAMESPACE, about_the_operator, known, plural};
+use crate::doctor::deployment;
 use crate::doctor::facts::{Facts, Operator};
 use crate::doctor::finding::{Checked, Finding};
 
@@ -137,7 +138,7 @@ fn ailing(pod: &Pod, namespace: &str) -> Option<Finding> {
 /// That controller, cache and this tool are of one version.
 pub(super) fn versions(facts: &Facts) -> Checked {
     about_the_operator("Versions", facts, |operator| {
-        let tag = |deployment: &Deployment| Some((deployment.name_any(), image_version(deployment)?));
+        let tag = |deployment: &Deployment| Some((deployment.name_any(), deployment::version(deployment)?));
         let deployments = [&operator.controller, &operator.cache];
         let found: Vec<_> = deployments
             .into_iter()
@@ -166,17 +167,6 @@ pub(super) fn versions(facts: &Facts) -> Checked {
         }
         (format!("kubectl-coraza {}", facts.version), findings)
     })
-}
-
-/// What the Deployment says that it is: the label that the chart sets, else its image's tag. A digest says nothing.
-fn image_version(deployment: &Deployment) -> Option<String> {
-    if let Some(version) = deployment.labels().get("app.kubernetes.io/version") {
-        return Some(version.clone());
-    }
-    let container = deployment.spec.as_ref()?.template.spec.as_ref()?.containers.first()?;
-    let (_, tag) = container.image.as_deref()?.rsplit_once(':')?;
-    let is_tag = !tag.contains('/') && !container.image.as_deref()?.contains('@');
-    is_tag.then(|| tag.trim_start_matches('v').to_owned())
 }
 
 /// That somebody leads.

@@ -5,15 +5,17 @@ use http::Request;
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::authorization::v1::{ResourceAttributes, SubjectAccessReview, SubjectAccessReviewSpec};
 use k8s_openapi::api::coordination::v1::Lease;
-use k8s_openapi::api::core::v1::{Container, Pod, PodSpec, Secret, Service};
+use k8s_openapi::api::core::v1::{Pod, Secret, Service};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use kube::api::PostParams;
 use kube::{Api, Client, ResourceExt as _};
 
 use crate::caches::forward::ForwardError;
 use crate::caches::{self, CachesError};
+use crate::doctor::certificate::Files;
 use crate::doctor::checks::USUAL_NAMESPACE;
-use crate::doctor::facts::{CertificateSecret, Operator, Use};
+use crate::doctor::deployment;
+use crate::doctor::facts::{AuthoritySecret, CertificateSecret, Operator, RULES_PORT};
 use crate::doctor::finding::{Known, Unknown};
 use crate::doctor::gather::{known, listed, unknown};
 use crate::doctor::rights::{Right, required};
@@ -21,8 +23,6 @@ use crate::output::chain;
 
 /// The name of the Lease that controllers contend for.
 const LEASE: &str = "waf.k8s.coraza.io";
-/// The name of the port with the rules: the Go chart's, too.
-const RULES_PORT: &str = "http-ruleset-cache-server";
 /// A RuleSet that nobody has: who shows no token isn't told so.
 const PROBE: &str = "rules/doctor/doctor/latest";
 /// How many reviews of rights are asked for at a time.
@@ -60,41 +60,17 @@ async fn namespace(client: &Client, deployments: &Known<Vec<Deployment>>) -> Opt
     match deployments {
         Ok(all) => all
             .iter()
-            .find(|one| is(one, "controller"))
+            .find(|one| deployment::is(one, "controller"))
             .and_then(kube::ResourceExt::namespace),
         Err(_) => Some(USUAL_NAMESPACE.to_owned()),
     }
-}
-
-fn is(deployment: &Deployment, component: &str) -> bool {
-    let template = deployment.spec.as_ref().map(|spec| &spec.template);
-    let labels = template.and_then(|template| template.metadata.as_ref()?.labels.as_ref());
-    let labelled = labels
-        .and_then(|labels| labels.get("app.kubernetes.io/component"))
-        .is_some_and(|label| label == component);
-    labelled && container(deployment).is_some_and(|container| flag(container, "--tls-dir").is_some())
-}
-
-fn pod_spec(deployment: &Deployment) -> Option<&PodSpec> {
-    deployment.spec.as_ref()?.template.spec.as_ref()
-}
-
-fn container(deployment: &Deployment) -> Option<&Container> {
-    pod_spec(deployment)?.containers.first()
-}
-
-fn flag<'a>(container: &'a Container, name: &str) -> Option<&'a str> {
-    let args = container.args.as_ref()?.iter();
-    args.filter_map(|arg| arg.split_once('='))
-        .find(|(flag, _)| *flag == name)
-        .map(|(_, value)| value)
 }
 
 async fn look(client: &Client, namespace: String, deployments: &Known<Vec<Deployment>>) -> Operator {
     let component = |name: &str| -> Known<Option<Deployment>> {
         deployments
             .as_ref()
-            .map(|all| all.iter().find(|one| is(one, name)).cloned())
+            .map(|all| all.iter().find(|one| deployment::is(one, name)).cloned())
             .map_err(Clone::clone)
     };
     let (controller, cache) = (component("controller"), component("cache"));
@@ -108,13 +84,16 @@ async fn look(client: &Client, namespace: String, deployments: &Known<Vec<Deploy
         .ok()
         .and_then(|service| Some(service.as_ref()?.name_any()));
     let leases: Api<Lease> = Api::namespaced(client.clone(), &namespace);
-    let (pods, lease, endpoints, answer, caches, certificates, lacking_rights) = tokio::join!(
+    let own_authority = controller.as_ref().ok().and_then(Option::as_ref);
+    let own_authority = own_authority.and_then(|controller| deployment::setting(controller, "self-signed-ca-secret"));
+    let (pods, lease, endpoints, answer, caches, certificates, authority, lacking_rights) = tokio::join!(
         pods(client, &namespace, &found),
         async { known(leases.get_opt(LEASE).await) },
         endpoints(client, &namespace, name.as_deref()),
         answer(client, &namespace, name.as_deref()),
         page(client, &namespace),
         certificates(client, &namespace, &found),
+        authority(client, &namespace, own_authority),
         lacking_rights(client, &namespace, &found),
     );
     Operator {
@@ -128,6 +107,7 @@ async fn look(client: &Client, namespace: String, deployments: &Known<Vec<Deploy
         answer,
         caches,
         certificates,
+        authority,
         lacking_rights,
     }
 }
@@ -220,11 +200,8 @@ async fn certificates(
     let secrets: Api<Secret> = Api::namespaced(client.clone(), namespace);
     let mut found = Vec::new();
     for (component, deployment) in deployments {
-        for (name, for_use) in mounted(deployment) {
-            let files = known(secrets.get_opt(&name).await).map(|secret| {
-                let data = secret?.data.unwrap_or_default();
-                Some(data.into_iter().map(|(file, bytes)| (file, bytes.0)).collect())
-            });
+        for (name, for_use) in deployment::certificates(deployment) {
+            let files = known(secrets.get_opt(&name).await).map(files);
             found.push(CertificateSecret {
                 component,
                 for_use,
@@ -236,28 +213,17 @@ async fn certificates(
     found
 }
 
-fn mounted(deployment: &Deployment) -> Vec<(String, Use)> {
-    let (Some(pod), Some(container)) = (pod_spec(deployment), container(deployment)) else {
-        return Vec::new();
-    };
-    let secret = |directory: &str| {
-        let mount = container
-            .volume_mounts
-            .iter()
-            .flatten()
-            .find(|mount| mount.mount_path == directory)?;
-        let volume = pod.volumes.iter().flatten().find(|volume| volume.name == mount.name)?;
-        volume.secret.as_ref()?.secret_name.clone()
-    };
-    let flags = [
-        ("--tls-dir", Use::Peers),
-        ("--http-tls-dir", Use::Callers),
-        ("--metrics-cert-path", Use::Callers),
-    ];
-    flags
-        .into_iter()
-        .filter_map(|(name, for_use)| Some((secret(flag(container, name)?)?, for_use)))
-        .collect()
+/// The Secret of the controller's own CA, if it has one.
+async fn authority(client: &Client, namespace: &str, name: Option<&str>) -> Option<AuthoritySecret> {
+    let name = name?.to_owned();
+    let secrets: Api<Secret> = Api::namespaced(client.clone(), namespace);
+    let files = known(secrets.get_opt(&name).await).map(files);
+    Some(AuthoritySecret { name, files })
+}
+
+fn files(secret: Option<Secret>) -> Option<Files> {
+    let data = secret?.data.unwrap_or_default();
+    Some(data.into_iter().map(|(file, bytes)| (file, bytes.0)).collect())
 }
 
 /// What each component's ServiceAccount may not do of what it must.
@@ -268,9 +234,7 @@ async fn lacking_rights(
 ) -> Known<Vec<(String, String)>> {
     let reviews: Api<SubjectAccessReview> = Api::all(client.clone());
     let questions = deployments.iter().flat_map(|(component, deployment)| {
-        let account = pod_spec(deployment)
-            .and_then(|pod| pod.service_account_name.clone())
-            .unwrap_or_else(|| "default".to_owned());
+        let account = deployment::account(deployment);
         required(component, &deployment.name_any())
             .into_iter()
             .map(move |right| (account.clone(), right))
