@@ -1,5 +1,6 @@
 //! A Gateway with its proxy: a real Envoy under pilot-agent, which `cargo xtask cluster gateway` runs as a kubelet would.
 
+use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::process::Command;
 use std::sync::atomic::{AtomicU8, Ordering};
@@ -50,10 +51,21 @@ impl Gateway {
         Self::run(&namespace.name, name).await
     }
 
+    /// As [`start_before`](Self::start_before), with annotations for the proxy's Pod, as Istio's users write them.
+    pub async fn start_annotated(namespace: &Namespace, name: &str, upstream: SocketAddr, annotations: Value) -> Self {
+        Self::create_annotated(namespace, name, upstream, annotations).await;
+        Self::run(&namespace.name, name).await
+    }
+
     /// Makes a Gateway without starting its proxy.
     pub async fn create(namespace: &Namespace, name: &str, upstream: SocketAddr) {
+        Self::create_annotated(namespace, name, upstream, json!({})).await;
+    }
+
+    async fn create_annotated(namespace: &Namespace, name: &str, upstream: SocketAddr, annotations: Value) {
         let listener = json!({ "name": "http", "port": PORT, "protocol": "HTTP" });
-        let gateway = json!({ "gatewayClassName": "istio", "listeners": [listener] });
+        let infrastructure = json!({ "annotations": annotations });
+        let gateway = json!({ "gatewayClassName": "istio", "listeners": [listener], "infrastructure": infrastructure });
         GATEWAY.apply(&namespace.client, &namespace.name, name, gateway).await;
         let backend = format!("{name}-origin");
         service::create(&namespace.client, &namespace.name, &backend, 80, &[upstream]).await;
@@ -154,6 +166,20 @@ impl Gateway {
         let wanted = format!("type.googleapis.com/envoy.admin.v3.{part}");
         let found = configs.iter().find(|config| config["@type"] == wanted.as_str());
         found.cloned().unwrap_or_default()
+    }
+
+    /// Envoy's counters and gauges with this in their name, which is a regular expression.
+    ///
+    /// # Panics
+    /// If Envoy's administration doesn't answer.
+    #[must_use]
+    pub fn stats(&self, filter: &str) -> BTreeMap<String, u64> {
+        let url = format!("http://127.0.0.1:15000/stats?filter={filter}");
+        let text = self.curl(&[&url]).expect("Envoy's administration answers");
+        let stats = text.lines().filter_map(|line| line.split_once(": "));
+        stats
+            .filter_map(|(name, value)| Some((name.to_owned(), value.parse().ok()?)))
+            .collect()
     }
 
     /// All that pilot-agent and Envoy have written.
