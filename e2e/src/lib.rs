@@ -24,6 +24,7 @@
 pub mod cache;
 pub mod certificates;
 pub mod cluster;
+pub mod collector;
 pub mod controller;
 pub mod enforcer;
 pub mod environment;
@@ -61,6 +62,7 @@ pub mod wasm;
 
 pub use cache::Cache;
 pub use cluster::client;
+pub use collector::Collector;
 pub use controller::Controller;
 pub use environment::environment;
 pub use envoy::Envoy;

@@ -8,6 +8,7 @@
 )]
 
 use coraza_api::{Engine, RuleSet, RuleSource};
+use coraza_e2e::envoy::read_until_silent;
 use coraza_e2e::mesh::Mesh;
 use coraza_e2e::object::{DESTINATION_RULE, Kind, NETWORK_POLICY, SERVICE_ENTRY, WASM_PLUGIN};
 use coraza_e2e::protected::{answers, engine, refuse, send};
@@ -16,6 +17,8 @@ use http::Request;
 use kube::ResourceExt as _;
 use kube::api::{Patch, PatchParams};
 use serde_json::{Value, json};
+use tokio::io::AsyncWriteExt as _;
+use tokio::net::TcpStream;
 
 const PLUGIN: &str = "coraza-engine-waf";
 
@@ -444,4 +447,76 @@ async fn what_was_blocked_is_in_logs_and_metrics_under_its_request_id_and_its_en
         Ok(())
     })
     .await;
+}
+
+const LEAKS: &str = r#"SecRuleEngine On
+SecResponseBodyAccess On
+SecResponseBodyMimeType text/html
+SecRule ARGS "@contains attack" "id:1,phase:2,deny,status:403"
+SecRule RESPONSE_BODY "@contains secret" "id:4,phase:4,deny,status:451,log,msg:'a leak',tag:'attack-disclosure'"
+"#;
+
+#[tokio::test]
+#[ignore = "needs a cluster: cargo xtask test"]
+async fn a_response_body_that_is_refused_is_broken_off_and_logged_with_the_status_that_was_sent() {
+    Mesh::shared_with_plugin().await;
+    let protected = Protected::start_with(LEAKS).await;
+    protected.answers("/?q=attack", 403).await;
+    let gateway = &protected.gateway;
+    let raw = async |path: &str| {
+        let mut stream = TcpStream::connect(gateway.address()).await.unwrap();
+        let request = format!("GET {path} HTTP/1.1\r\nhost: shop.example\r\nx-marker: {path}\r\n\r\n");
+        stream.write_all(request.as_bytes()).await.unwrap();
+        String::from_utf8_lossy(&read_until_silent(&mut stream).await).into_owned()
+    };
+    // The head is on its way before the body is known: all that is left is to end the stream in the middle.
+    let broken = raw("/body/a-secret").await;
+    let (head, body) = broken.split_once("\r\n\r\n").unwrap();
+    assert!(
+        head.starts_with("HTTP/1.1 200 OK") && head.contains("content-length: 8"),
+        "{head}"
+    );
+    assert_eq!(body, "");
+    let whole = raw("/body/a-story").await;
+    assert!(
+        whole.starts_with("HTTP/1.1 200 OK") && whole.ends_with("\r\n\r\na-story"),
+        "{whole}"
+    );
+    assert!(
+        protected
+            .upstream
+            .seen()
+            .iter()
+            .any(|request| request.contains("/body/a-secret"))
+    );
+
+    let block = until("all that is said of it", async || {
+        let log = gateway.agent_log();
+        let access = log.lines().find(|line| line.starts_with("ACCESS GET /body/a-secret "));
+        let access = access.ok_or("no line of the access log")?;
+        let id = access.split("request=").nth(1).and_then(|rest| rest.split(' ').next());
+        let id = id.ok_or("no request id")?;
+        let said =
+            format!("200 request={id} rule=4 phase=http_response_body category=disclosure action=deny status=200");
+        if !access.contains(&said) {
+            return Err(format!("{access} hasn't {said}"));
+        }
+        let event = log
+            .lines()
+            .find(|line| line.contains("coraza_waf_blocked_request") && line.contains(id));
+        let event = event.and_then(|line| line.get(line.find('{')?..=line.rfind('}')?));
+        serde_json::from_str::<Value>(event.ok_or("no event")?).map_err(|error| error.to_string())
+    })
+    .await;
+    assert_eq!(
+        (&block["rule_id"], &block["phase"], &block["action"], &block["status"]),
+        (&json!("4"), &json!("http_response_body"), &json!("deny"), &json!(200)),
+        "{block}"
+    );
+    assert!(block["matched_data"].is_null(), "bodies stay out of logs: {block}");
+    // Its worker goes on.
+    for _ in 0..4 {
+        protected.answers("/?q=attack", 403).await;
+        protected.answers("/body/a-story", 200).await;
+    }
 }

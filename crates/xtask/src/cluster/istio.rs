@@ -33,7 +33,20 @@ const DEBOUNCE: &str = "100ms";
 /// A line for each request, with what the plugin says of those that it blocked.
 const ACCESS_LOG: &str = "ACCESS %REQ(:METHOD)% %REQ(X-ENVOY-ORIGINAL-PATH?:PATH)% %RESPONSE_CODE% request=%REQ(X-REQUEST-ID)% \
 rule=%FILTER_STATE(wasm.io.coraza.waf.rule_id:PLAIN)% phase=%FILTER_STATE(wasm.io.coraza.waf.phase:PLAIN)% \
-category=%FILTER_STATE(wasm.io.coraza.waf.category:PLAIN)%\n";
+category=%FILTER_STATE(wasm.io.coraza.waf.category:PLAIN)% action=%FILTER_STATE(wasm.io.coraza.waf.action:PLAIN)% \
+status=%FILTER_STATE(wasm.io.coraza.waf.status:PLAIN)%\n";
+
+/// What the plugin tells access logs of a block.
+const FILTER_STATE: [&str; 8] = [
+    "event",
+    "rule_id",
+    "phase",
+    "action",
+    "status",
+    "severity",
+    "category",
+    "client_ip",
+];
 
 /// How often it is asked whether it is ready: that takes it 1 to 3 s.
 const POLL: Duration = Duration::from_millis(50);
@@ -119,8 +132,34 @@ fn mesh() -> Value {
         "enableTracing": false,
         "enablePrometheusMerge": false,
         "defaultProviders": {},
+        "extensionProviders": [log_collector()],
         "trustDomain": "cluster.local",
         "defaultConfig": { "discoveryAddress": "istiod.istio-system.svc:15012", "tracing": {} },
+    })
+}
+
+/// Who takes the access logs of gateways whose Engines ask for it: as `docs/monitoring.md` has it, under the name that the controller's Telemetries use. A test
+/// makes the Service; nobody else selects the provider.
+fn log_collector() -> Value {
+    let mut labels: serde_json::Map<String, Value> = FILTER_STATE
+        .iter()
+        .map(|key| {
+            let operator = format!("%FILTER_STATE(wasm.io.coraza.waf.{key}:PLAIN)%");
+            (format!("coraza.{key}"), operator.into())
+        })
+        .collect();
+    labels.extend([
+        ("path".to_owned(), "%REQ(:PATH)%".into()),
+        ("request_id".to_owned(), "%REQ(X-REQUEST-ID)%".into()),
+        ("response_code".to_owned(), "%RESPONSE_CODE%".into()),
+    ]);
+    json!({
+        "name": "waf-log-collector",
+        "envoyOtelAls": {
+            "service": "access-logs.observability.svc.cluster.local",
+            "port": 4317,
+            "logFormat": { "text": "%REQ(:METHOD)% %REQ(:PATH)% %RESPONSE_CODE%", "labels": labels },
+        },
     })
 }
 
