@@ -1,7 +1,7 @@
 //! `kubectl-coraza`, run as a person runs it.
 
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Output};
 
 use serde_json::Value;
 
@@ -29,6 +29,16 @@ impl Answer {
     }
 }
 
+impl From<Output> for Answer {
+    fn from(output: Output) -> Self {
+        Self {
+            code: output.status.code().expect("it ends by itself"),
+            out: String::from_utf8_lossy(&output.stdout).into_owned(),
+            err: String::from_utf8_lossy(&output.stderr).into_owned(),
+        }
+    }
+}
+
 /// Runs it with all rights.
 ///
 /// # Panics
@@ -49,11 +59,7 @@ pub fn run_as(kubeconfig: &Path, args: &[&str]) -> Answer {
         .args(args)
         .output()
         .expect("kubectl-coraza can be run");
-    Answer {
-        code: output.status.code().expect("it ends by itself"),
-        out: String::from_utf8_lossy(&output.stdout).into_owned(),
-        err: String::from_utf8_lossy(&output.stderr).into_owned(),
-    }
+    output.into()
 }
 
 /// As [`run`], beside the test.

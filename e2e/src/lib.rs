@@ -54,6 +54,7 @@ pub mod registry;
 pub mod release;
 pub mod rules_server;
 pub mod service;
+pub mod shell;
 pub mod subscriber;
 pub mod token;
 pub mod upstream;
