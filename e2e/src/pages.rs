@@ -4,12 +4,11 @@
 //! other blocks of their page.
 
 use std::fmt::Write as _;
-use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::environment::{checkout, environment};
 use crate::manifests::values;
-use crate::process;
+use crate::{process, shell};
 
 /// What begins a block in the shell's language.
 const FENCE: &str = "```sh";
@@ -145,7 +144,7 @@ pub fn run(page: &Page, here: Place) -> Result<usize, String> {
         .arg("-c")
         .arg(&script)
         .current_dir(checkout("."))
-        .env("PATH", path(&work))
+        .env("PATH", shell::path(&work.join("bin")))
         .env("KUBECONFIG", &environment.cluster.kubeconfig)
         // What pages let their readers choose.
         .env("WORK", &work)
@@ -163,23 +162,6 @@ pub fn run(page: &Page, here: Place) -> Result<usize, String> {
         return Ok(blocks.len());
     }
     Err(format!("docs/{}: {}\n{said}", page.name, output.status))
-}
-
-/// The tools that a reader has, before those of the system.
-fn path(work: &Path) -> std::ffi::OsString {
-    let folder = work.join("bin");
-    std::fs::create_dir_all(&folder).expect("made");
-    let environment = environment();
-    for (name, program) in [
-        ("kubectl", &environment.cluster.kubectl),
-        ("kubectl-coraza", &environment.kubectl_plugin),
-        ("helm", &environment.helm),
-    ] {
-        std::os::unix::fs::symlink(program, folder.join(name)).expect("linked");
-    }
-    let system = std::env::var_os("PATH").unwrap_or_default();
-    let folders: Vec<PathBuf> = [folder].into_iter().chain(std::env::split_paths(&system)).collect();
-    std::env::join_paths(folders).expect("folders of a path")
 }
 
 #[cfg(test)]
@@ -208,5 +190,23 @@ mod tests {
     #[should_panic(expected = "what is `skip`?")]
     fn a_mark_that_means_nothing_is_refused() {
         let _ = blocks("```sh skip\na\n```\n");
+    }
+
+    #[test]
+    fn the_tests_that_the_security_model_names_are_there() {
+        let text = std::fs::read_to_string(checkout("docs/security.md")).expect("a page");
+        let mut found = 0;
+        // `file::function`, of this crate's suites.
+        for name in text.split('`').skip(1).step_by(2) {
+            let Some((file, function)) = name.split_once("::") else {
+                continue;
+            };
+            let Ok(suite) = std::fs::read_to_string(checkout(&format!("e2e/tests/{file}.rs"))) else {
+                continue;
+            };
+            assert!(suite.contains(&format!("fn {function}()")), "{name}");
+            found += 1;
+        }
+        assert!(found > 20, "only {found}");
     }
 }

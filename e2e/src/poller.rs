@@ -23,6 +23,8 @@ pub struct Poll<'a> {
     pub ruleset: &'a str,
     /// The Engine's token.
     pub token: &'a str,
+    /// `namespace/name` of the Engine that it says to be of, if that isn't the RuleSet's.
+    pub engine: Option<&'a str>,
     /// The pod that it is from; the Go plugin says nothing.
     pub pod: Option<&'a str>,
     /// The entity tag of what it runs.
@@ -38,6 +40,7 @@ impl<'a> Poll<'a> {
         Self {
             ruleset,
             token,
+            engine: None,
             pod: None,
             etag: None,
             wait: None,
@@ -53,7 +56,7 @@ impl<'a> Poll<'a> {
             .header(AUTHORIZATION, format!("Bearer {}", self.token));
         if let Some(pod) = self.pod {
             request = request
-                .header("x-coraza-engine", self.ruleset)
+                .header("x-coraza-engine", self.engine.unwrap_or(self.ruleset))
                 .header("x-coraza-pod", pod)
                 .header("x-coraza-revision", self.etag.unwrap_or("none"));
         }

@@ -71,6 +71,20 @@ impl Process {
         self.child().id()
     }
 
+    /// The most memory that it has had at a time, in bytes.
+    ///
+    /// # Panics
+    /// If it has ended.
+    #[must_use]
+    pub fn peak_memory(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.id())).expect("it runs");
+        let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+        let kibibytes: u64 = peak
+            .and_then(|peak| peak.trim().strip_suffix(" kB")?.parse().ok())
+            .expect("a number");
+        kibibytes * 1024
+    }
+
     /// SIGKILL: gone at once, with nothing said to its peers but what the kernel says.
     pub fn kill(&self) {
         let mut child = self.child();

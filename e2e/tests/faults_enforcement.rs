@@ -315,3 +315,37 @@ async fn a_gateway_that_does_not_poll_is_driven() {
     .await;
     says(&namespace, "False", "PodsSilent").await;
 }
+
+#[tokio::test]
+#[ignore = "needs a cluster: cargo xtask test"]
+async fn a_token_speaks_for_no_other_engine_than_its_own() {
+    let fleet = Fleet::start(Size::of(1, 1)).await;
+    let (victim, liar) = (engine(&fleet).await, engine(&fleet).await);
+    for namespace in [&victim, &liar] {
+        pod(namespace, "gateway-0", "10.9.0.1").await;
+    }
+    let token = token(&liar.client, &liar.name, "waf").await;
+    let (own, other) = (format!("{}/waf", liar.name), format!("{}/waf", victim.name));
+    // Their rules are the same, and so is their revision but for its time: a lie about the one is as good as one about the other.
+    let etags = async |namespace: &Namespace| {
+        let own = coraza_e2e::poller::token(&namespace.client, &namespace.name, "waf").await;
+        let ruleset = format!("{}/waf", namespace.name);
+        let answer = Poll::new(&ruleset, &own).send(fleet.caches[0].http, "").await.unwrap();
+        answer.header("etag").to_owned()
+    };
+    for etag in [etags(&victim).await, etags(&liar).await] {
+        let poll = Poll {
+            engine: Some(&other),
+            pod: Some("gateway-0"),
+            etag: Some(&etag),
+            ..Poll::new(&own, &token)
+        };
+        let answer = poll.send(fleet.caches[0].http, "/latest").await.unwrap();
+        assert!(answer.status.is_success() || answer.status == 304, "{}", answer.status);
+        let refused = Poll::new(&other, &token).send(fleet.caches[0].http, "/latest").await;
+        assert_eq!(refused.unwrap().status, 403);
+    }
+    // It is heard, and taken for what the token says.
+    assert_eq!(counts(says(&liar, "True", "RevisionEnforced").await), (1, 1, 0));
+    assert_eq!(counts(says(&victim, "False", "PodsSilent").await).1, 0);
+}

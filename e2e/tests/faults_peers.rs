@@ -19,12 +19,15 @@ use coraza_proto::v1alpha1::{Ack, Hello, Holding, Key, Recalled, RuleSet};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tonic::client::Grpc;
-use tonic::codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder};
+use tonic::codec::{Codec, CompressionEncoding, DecodeBuf, Decoder, EncodeBuf, Encoder};
 use tonic::codegen::http::uri::PathAndQuery;
 use tonic::transport::Channel;
 use tonic::{Code, Status};
 
 const RULES: &str = "SecRule ARGS \"@rx attack\" \"id:1,phase:2,deny\"";
+
+/// As much as a machine's memory, for a controller.
+const BOMB: usize = 512 << 20;
 
 /// The controller still does its work: a RuleSet of its own reaches the cache.
 async fn still_works(fleet: &Fleet) {
@@ -207,18 +210,26 @@ async fn bytes_that_are_no_messages_end_their_stream_and_nothing_else() {
     let fleet = Fleet::start(Size::of(1, 1)).await;
     let identity = fleet.authority.issue(certificates::CACHE);
     let invalid_utf8 = [b"\x0a\x05\x0a\x03".as_slice(), b"\xff\xfe\xfd"].concat();
-    for (what, message) in [
-        ("noise", vec![0xa5; 1000]),
-        ("a length beyond the message", vec![0x0a, 0xff, 0xff, 0xff, 0xff, 0x0f]),
-        ("invalid UTF-8", invalid_utf8),
-        ("a message over the limit", vec![0; 40 << 20]),
+    for (what, message, compressed) in [
+        ("noise", vec![0xa5; 1000], false),
+        (
+            "a length beyond the message",
+            vec![0x0a, 0xff, 0xff, 0xff, 0xff, 0x0f],
+            false,
+        ),
+        ("invalid UTF-8", invalid_utf8, false),
+        ("a message over the limit", vec![0; 40 << 20], false),
+        // A few kilobytes of Zstandard.
+        ("a bomb", vec![0; BOMB], true),
     ] {
         let channel = subscriber::connect(fleet.controllers[0].grpc, &identity.authority, Some(&identity))
             .await
             .unwrap();
-        let status = send_bytes(channel, message).await.expect_err(what);
+        let status = send_bytes(channel, message, compressed).await.expect_err(what);
         assert!(!matches!(status.code(), Code::Ok | Code::Unknown), "{what}: {status:?}");
     }
+    let peak = fleet.controllers[0].process.peak_memory();
+    assert!(peak < u64::try_from(BOMB / 2).unwrap(), "{peak} bytes");
     // Not even TLS.
     let mut plain = TcpStream::connect(fleet.controllers[0].grpc).await.unwrap();
     plain.write_all(b"GET / HTTP/1.1\r\n\r\n").await.unwrap();
@@ -229,8 +240,11 @@ async fn bytes_that_are_no_messages_end_their_stream_and_nothing_else() {
 }
 
 /// Subscribes with a first message of any bytes; gives the status that comes of it.
-async fn send_bytes(channel: Channel, message: Vec<u8>) -> Result<(), Status> {
+async fn send_bytes(channel: Channel, message: Vec<u8>, compressed: bool) -> Result<(), Status> {
     let mut grpc = Grpc::new(channel);
+    if compressed {
+        grpc = grpc.send_compressed(CompressionEncoding::Zstd);
+    }
     grpc.ready().await.map_err(|error| Status::unknown(error.to_string()))?;
     let path = PathAndQuery::from_static("/coraza.distribution.v1alpha1.Distribution/Subscribe");
     // The stream stays open after the message, as a cache's does.
