@@ -290,7 +290,10 @@ impl Slot {
             }
             Verdict::Unexpected | Verdict::Cut => return,
             Verdict::Unchanged | Verdict::Changed => {}
-            Verdict::Renewed(revision) => self.renew(&revision, now),
+            Verdict::Renewed(revision) => {
+                self.renew(&revision, now);
+                self.announce_anew(vm.host, &revision);
+            }
             Verdict::Load(revision) => {
                 if let (Some(content), Answer::Rules(_)) = (received.content, received.answer) {
                     self.begin(revision, content, received.gzip, now);
@@ -310,6 +313,16 @@ impl Slot {
             self.current = Some(Rc::new(current.renewed(revision.clone())));
             self.poller.hold(revision.clone(), now);
             self.reported = 0;
+        }
+    }
+
+    /// Tells the other workers that the rules that they have became current anew.
+    fn announce_anew(&self, host: &impl Host, revision: &Revision) {
+        if let Some(announcement) = self.keys.announced(host)
+            && announcement.revision.uuid == revision.uuid
+            && let Some(gzip) = self.keys.body(host, &announcement)
+        {
+            let _ = self.keys.publish(host, revision, &gzip);
         }
     }
 

@@ -329,6 +329,25 @@ fn one_worker_polls_and_the_others_take_what_it_found_good() {
 }
 
 #[test]
+fn rules_that_become_current_anew_are_so_for_all_workers() {
+    let mut first = Vm::with_rules(1);
+    let mut second = Vm::of(first.host().beside());
+    second.configure(1, &config("token"));
+    second.pass(1, SECOND);
+    assert_eq!(second.get(1, "/?x=evil"), Some(403));
+    first.host().time.set(second.host().time.get());
+    first.pass(1, 4 * SECOND);
+    let latest = r#"{"uuid":"a","timestamp":"1970-01-01T00:00:30Z"}"#;
+    first.answer(1, &[(":status", "200")], latest);
+    second.host().time.set(first.host().time.get());
+    second.pass(1, SECOND);
+    first.host().time.set(second.host().time.get());
+    first.pass(1, 2 * SECOND);
+    // The worst of both.
+    assert_eq!(first.sent().header("x-coraza-revision"), Some("W/\"30000000000-a\""));
+}
+
+#[test]
 fn what_is_being_loaded_is_reported_by_the_first_poll_that_waits() {
     let mut vm = Vm::new();
     vm.configure(1, &config("t"));
