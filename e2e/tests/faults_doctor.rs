@@ -472,16 +472,21 @@ async fn a_cache_whose_certificate_has_expired_is_told_apart_and_the_others_go_o
         ),
         1
     );
-    // It tries every few seconds, and says each thing once. How the failure of a handshake reads depends on which end was faster.
+    // It tries every few seconds, and says each thing once, whatever the numbers in it. How the failure of a handshake reads depends on which end was
+    // faster.
     let log = late.process.log();
-    let mut said: Vec<Value> = log
+    let mut said: Vec<String> = log
         .lines()
         .filter_map(|line| serde_json::from_str(line).ok())
         .filter(|line: &Value| line["message"] == "not subscribed")
-        .map(|line| line["error"].clone())
+        .map(|line| {
+            line["error"]
+                .to_string()
+                .replace(|letter: char| letter.is_ascii_digit(), "")
+        })
         .collect();
     assert!(!said.is_empty(), "{log}");
-    said.sort_by_key(Value::to_string);
+    said.sort();
     assert!(!said.windows(2).any(|two| two[0] == two[1]), "{said:#?}");
     assert_eq!(logged(controller, "tls handshake failed"), 1, "{}", controller.log());
 }
